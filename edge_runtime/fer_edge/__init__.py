@@ -1,0 +1,3 @@
+"""Facial expression recognition at the edge: frames -> faces -> expressions -> events."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Train small expression networks on FER2013: `fer-train`."""

@@ -1,0 +1,61 @@
+"""Random views of a face: turned, moved, zoomed, mirrored, lit differently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """How far each random change may go; 0 turns it off. All draws are uniform and symmetric.
+
+    Attributes:
+        rotation_degrees: largest turn about the picture's centre.
+        shift: largest move along each axis, as a fraction of the side.
+        zoom: largest relative change of size (0.1 is 0.9 to 1.1).
+        flip: mirror half of the pictures.
+        contrast: largest relative change of contrast about the mid level.
+        brightness: largest change of the level, as a fraction of 255.
+    """
+
+    rotation_degrees: float = 10.0
+    shift: float = 0.1
+    zoom: float = 0.1
+    flip: bool = True
+    contrast: float = 0.0
+    brightness: float = 0.0
+
+    def __call__(self, images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Return changed copies of `images` (uint8, (n, height, width)); uncovered pixels repeat the edge."""
+        count, height, width = images.shape
+
+        def draw(limit: float) -> NDArray[np.float64]:
+            return rng.uniform(-limit, limit, count)
+
+        angles = draw(self.rotation_degrees)
+        moves = np.stack([draw(self.shift) * width, draw(self.shift) * height], axis=1)
+        scales = 1.0 + draw(self.zoom)
+        mirrored = rng.random(count) < (0.5 if self.flip else 0.0)
+        gains = 1.0 + draw(self.contrast)
+        offsets = draw(self.brightness) * 255.0
+        centre = ((width - 1) / 2, (height - 1) / 2)
+        changed = np.empty_like(images)
+        for i, image in enumerate(images):
+            matrix = cv2.getRotationMatrix2D(centre, angles[i], scales[i])
+            if mirrored[i]:
+                matrix[:, 0] *= -1
+                matrix[:, 2] += -matrix[:, 0] * (width - 1)
+            matrix[:, 2] += moves[i]
+            cv2.warpAffine(
+                image, matrix, (width, height), dst=changed[i],
+                flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE,
+            )  # fmt: skip
+        if self.contrast or self.brightness:
+            levels = (changed - 127.5) * gains[:, None, None] + (127.5 + offsets[:, None, None])
+            np.clip(np.rint(levels), 0, 255, out=levels)
+            changed = levels.astype(np.uint8)
+        return changed

@@ -1,0 +1,51 @@
+"""Batches for Keras: shuffled and augmented by (seed, epoch, batch), so that a resumed run sees the same."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_train.augmentation import Augmentation
+from fer_train.datasets import Split
+
+
+def to_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Grey levels (uint8, (n, h, w)) to the network's input (float32, (n, h, w, 1), [-1, 1])."""
+    return (images.astype(np.float32) / np.float32(127.5) - np.float32(1.0))[..., None]
+
+
+def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+    """Labels (n,) to targets (float32, (n, classes))."""
+    return np.eye(classes, dtype=np.float32)[labels]
+
+
+class TrainingBatches(keras.utils.PyDataset):
+    """One epoch of batches at a time; the last, incomplete batch is dropped."""
+
+    def __init__(
+        self, split: Split, *, classes: int, batch_size: int, augmentation: Augmentation, seed: int, epoch: int
+    ) -> None:
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=16)
+        self._split = split
+        self._targets = one_hot(split.labels, classes)
+        self._batch_size = min(batch_size, len(split))
+        self._augmentation = augmentation
+        self._seed = seed
+        self._epoch = epoch
+        self._shuffle()
+
+    def __len__(self) -> int:
+        return len(self._split) // self._batch_size
+
+    def __getitem__(self, batch: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        rows = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
+        rng = np.random.default_rng((self._seed, self._epoch, batch))
+        return to_input(self._augmentation(self._split.images[rows], rng)), self._targets[rows]
+
+    def on_epoch_end(self) -> None:
+        self._epoch += 1
+        self._shuffle()
+
+    def _shuffle(self) -> None:
+        self._order = np.random.default_rng((self._seed, self._epoch)).permutation(len(self._split))
