@@ -1,0 +1,66 @@
+"""The four seams that the loop knows. An implementation knows only its own seam."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge.records import Detection, Frame, FrameResult
+
+
+class FrameSource(Protocol):
+    """Where frames come from. Opening is done by the constructor, which raises SourceError."""
+
+    def read(self) -> Frame | None:
+        """The next frame, or None at the end of a file.
+
+        A live source returns its newest frame and waits for one at most a second or so; then it
+        raises TimeoutError and can be read again.
+
+        Raises:
+            SourceError: the source is gone or damaged; the sentence says which and what to do.
+            TimeoutError: no new frame yet.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let the camera or file go; may be called twice."""
+        ...
+
+
+class FaceDetector(Protocol):
+    """Where faces are."""
+
+    def detect(self, frame: Frame) -> Sequence[Detection]:
+        """Faces in pixels of `frame.image`, in any order."""
+        ...
+
+
+class ExpressionClassifier(Protocol):
+    """What a face shows."""
+
+    labels: tuple[str, ...]
+    side: int
+
+    def classify(self, face: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities (float32, (number of labels,)) of one crop (uint8, (side, side), grey levels)."""
+        ...
+
+
+class EventSink(Protocol):
+    """Where results go."""
+
+    def publish(self, result: FrameResult) -> None:
+        """Take one result; must not block the loop.
+
+        Raises:
+            PublishError: this sink cannot go on (disk full, pipe closed).
+        """
+        ...
+
+    def close(self) -> None:
+        """Deliver what is pending within a second and let go; may be called twice."""
+        ...
