@@ -75,6 +75,25 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
+class Framing:
+    """Where a FER2013 picture lies relative to a detector's box.
+
+    Attributes:
+        scale: side of the picture over the geometric mean of the box's sides.
+        rise: how far the picture's centre lies above the box's centre, in box heights.
+    """
+
+    scale: float
+    rise: float
+
+    def square(self, box: Box) -> Box:
+        """The square around the face as FER2013 would frame it, in the box's pixels."""
+        x, y, width, height = box
+        side = self.scale * (width * height) ** 0.5
+        return (x + (width - side) / 2, y + (height - side) / 2 - self.rise * height, side, side)
+
+
+@dataclass(frozen=True, slots=True)
 class Track:
     """A detection that was recognised as the continuation of earlier ones.
 

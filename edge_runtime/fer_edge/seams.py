@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.records import Detection, Frame, FrameResult
+from fer_edge.records import Detection, Frame, FrameResult, Framing
 
 
 class FrameSource(Protocol):
@@ -32,7 +32,15 @@ class FrameSource(Protocol):
 
 
 class FaceDetector(Protocol):
-    """Where faces are."""
+    """Where faces are.
+
+    Attributes:
+        name: as in `--detector`.
+        framing: where a training picture lies relative to this detector's boxes.
+    """
+
+    name: str
+    framing: Framing
 
     def detect(self, frame: Frame) -> Sequence[Detection]:
         """Faces in pixels of `frame.image`, in any order."""

@@ -21,10 +21,14 @@ def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
 
 
 class TrainingBatches(keras.utils.PyDataset):
-    """One epoch of batches at a time; the last, incomplete batch is dropped."""
+    """One epoch of batches at a time; the last, incomplete batch is dropped.
+
+    `begin_epoch` must be called before each epoch: Keras' own `on_epoch_end` comes once before the
+    first epoch too, and more often when an epoch is cut short, so it cannot be counted on.
+    """
 
     def __init__(
-        self, split: Split, *, classes: int, batch_size: int, augmentation: Augmentation, seed: int, epoch: int
+        self, split: Split, *, classes: int, batch_size: int, augmentation: Augmentation, seed: int
     ) -> None:
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=16)
         self._split = split
@@ -32,8 +36,7 @@ class TrainingBatches(keras.utils.PyDataset):
         self._batch_size = min(batch_size, len(split))
         self._augmentation = augmentation
         self._seed = seed
-        self._epoch = epoch
-        self._shuffle()
+        self.begin_epoch(1)
 
     def __len__(self) -> int:
         return len(self._split) // self._batch_size
@@ -43,9 +46,7 @@ class TrainingBatches(keras.utils.PyDataset):
         rng = np.random.default_rng((self._seed, self._epoch, batch))
         return to_input(self._augmentation(self._split.images[rows], rng)), self._targets[rows]
 
-    def on_epoch_end(self) -> None:
-        self._epoch += 1
-        self._shuffle()
-
-    def _shuffle(self) -> None:
-        self._order = np.random.default_rng((self._seed, self._epoch)).permutation(len(self._split))
+    def begin_epoch(self, epoch: int) -> None:
+        """Shuffle for epoch number `epoch`, from 1."""
+        self._epoch = epoch
+        self._order = np.random.default_rng((self._seed, epoch)).permutation(len(self._split))

@@ -45,10 +45,18 @@ class Training:
     def __post_init__(self) -> None:
         for name, allowed in (("optimizer", ("adam", "adamw")), ("schedule", ("exponential", "cosine"))):
             if getattr(self, name) not in allowed:
-                raise UsageError(f"training.{name} is {getattr(self, name)!r}; it can be {' or '.join(allowed)}")
-        for name, low in (("epochs", 1), ("batch_size", 1), ("learning_rate", 1e-9)):
-            if getattr(self, name) < low:
-                raise UsageError(f"training.{name} is {getattr(self, name)}; it must be at least {low}")
+                raise UsageError(f"recipe key training.{name} is {getattr(self, name)!r}; it can be {' or '.join(allowed)}")
+        _check_ranges(
+            "training",
+            self,
+            epochs=(1, 100_000),
+            batch_size=(1, 65_536),
+            learning_rate=(1e-9, 10.0),
+            decay=(1e-6, 1.0),
+            warmup_epochs=(0.0, self.epochs),
+            weight_decay=(0.0, 1.0),
+            label_smoothing=(0.0, 0.99),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +106,7 @@ def load(name_or_path: str) -> Recipe:
     if path.suffix == ".toml":
         if not path.is_file():
             raise UsageError(f"recipe {path} does not exist")
-        text, name = path.read_text(), path.stem
+        text, name = path.read_text(encoding="utf-8", errors="replace"), path.stem
     elif name_or_path in shipped():
         text, name = (resources.files("fer_train") / "recipes" / f"{name_or_path}.toml").read_text(), name_or_path
     else:
@@ -118,12 +126,36 @@ def from_dict(values: dict[str, Any]) -> Recipe:
     known = dict(values)
     for key, kind in (("training", Training), ("augmentation", Augmentation)):
         known[key] = _section(kind, known.get(key, {}), f"{key}.")
-    if "architecture" not in known.get("model", {}):
+    if "architecture" not in _table(known.get("model", {}), "model"):
         raise UsageError(f"recipe {values.get('name')} names no model.architecture")
-    return _section(Recipe, known, "")
+    _check_ranges(
+        "augmentation",
+        known["augmentation"],
+        rotation_degrees=(0.0, 180.0),
+        shift=(0.0, 1.0),
+        zoom=(0.0, 0.9),
+        contrast=(0.0, 1.0),
+        brightness=(0.0, 1.0),
+    )
+    recipe: Recipe = _section(Recipe, known, "")
+    return recipe
 
 
-def _section(kind: type, values: dict[str, Any], prefix: str) -> Any:
+def _table(value: Any, key: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UsageError(f"recipe key {key} is {value!r}; it must be a table")
+    return value
+
+
+def _check_ranges(section: str, values: Any, **ranges: tuple[float, float]) -> None:
+    for name, (low, high) in ranges.items():
+        value = getattr(values, name)
+        if not low <= value <= high:  # refuses nan too
+            raise UsageError(f"recipe key {section}.{name} is {value}; it must be from {low:g} to {high:g}")
+
+
+def _section(kind: type, values: Any, prefix: str) -> Any:
+    _table(values, prefix.rstrip("."))
     fields = {f.name: f for f in dataclasses.fields(kind)}
     for key, value in values.items():
         if key not in fields:
@@ -134,6 +166,7 @@ def _section(kind: type, values: dict[str, Any], prefix: str) -> Any:
             "float": isinstance(value, int | float) and not isinstance(value, bool),
             "bool": isinstance(value, bool),
             "str": isinstance(value, str),
+            "float | None": value is None or (isinstance(value, int | float) and not isinstance(value, bool)),
         }.get(wanted, True)
         if not right:
             raise UsageError(f"recipe key {prefix}{key} is {value!r}; it must be of type {wanted}")

@@ -25,6 +25,8 @@ PIXELS = SIDE * SIDE
 MAX_ROW_CHARS = 64 * 1024
 """A row of 2,304 levels has at most 9,216 characters; a longer field is not FER2013."""
 
+_CLASSES = {str(label): label for label in range(len(FER2013_LABELS))}
+
 
 def read_fer2013_csv(path: Path) -> Dataset:
     """Read FER2013 from a CSV file, compressed or not.
@@ -40,7 +42,7 @@ def read_fer2013_csv(path: Path) -> Dataset:
         for row, (emotion, pixels, usage) in enumerate(_rows(path)):
             where = f"{path}, data row {row}"
             if usage not in images:
-                raise DataError(f"{where}: Usage {usage!r} is unknown; FER2013 has {', '.join(SPLITS)}")
+                raise DataError(f"{where}: Usage {usage!r:.40} is unknown; FER2013 has {', '.join(SPLITS)}")
             labels[usage].append(_label(emotion, where))
             images[usage].append(_picture(pixels, where))
             names[usage].append(f"{path.name}#{row}")
@@ -67,7 +69,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
         header = [name.strip().lower() for name in next(table, [])]
         missing = [name for name in ("emotion", "pixels", "usage") if name not in header]
         if missing:
-            raise DataError(f"{path} has no column {' or '.join(missing)}; its header reads {','.join(header)!r}")
+            raise DataError(f"{path} has no column {' or '.join(missing)}; its first row reads {','.join(header)!r:.80}")
         columns = [header.index(name) for name in ("emotion", "pixels", "usage")]
         for number, cells in enumerate(table):
             if len(cells) != len(header):
@@ -77,9 +79,10 @@ def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _label(text: str, where: str) -> int:
-    if not text.isdecimal() or int(text) >= len(FER2013_LABELS):
-        raise DataError(f"{where}: class {text!r} is unknown; FER2013 has 0 to {len(FER2013_LABELS) - 1}")
-    return int(text)
+    label = _CLASSES.get(text)
+    if label is None:
+        raise DataError(f"{where}: class {text!r:.40} is unknown; FER2013 has 0 to {len(FER2013_LABELS) - 1}")
+    return label
 
 
 def _picture(pixels: str, where: str) -> NDArray[np.uint8]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -17,8 +19,18 @@ def build(architecture: str, **options: Any) -> keras.Model:
     """Build the network called `architecture`.
 
     Raises:
-        UsageError: no architecture has that name.
+        UsageError: no architecture has that name, or it has no such option or value.
     """
     if architecture not in ARCHITECTURES:
         raise UsageError(f"architecture {architecture!r} is unknown; there is {', '.join(sorted(ARCHITECTURES))}")
-    return ARCHITECTURES[architecture](**options)
+    function = ARCHITECTURES[architecture]
+    known = inspect.signature(function).parameters
+    for key in options:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else f"; it has {', '.join(known)}"
+            raise UsageError(f"architecture {architecture} has no option {key!r}{hint}")
+    try:
+        return function(**options)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"architecture {architecture} cannot be built with {options} ({error})") from error

@@ -1,0 +1,169 @@
+"""`fer-edge`: run, doctor, cameras, config, model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fer_edge import __version__
+from fer_edge.contract.commands import Group
+from fer_edge.faces.weights import YUNET_URL
+from fer_edge.service import config
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="fer-edge")
+@click.option("-v", "--verbose", is_flag=True, help="Log what happens inside, too.")
+def main(verbose: bool) -> None:
+    """Facial expressions from a camera, on a Raspberry Pi.
+
+    \b
+    fer-edge run                                  the first camera, or the demo
+    fer-edge run --source clip.mkv --publish file:events.jsonl
+    fer-edge doctor                               what works here and what does not
+    """
+    # journald adds the time itself; a person sees it happen.
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s"
+    )
+
+
+def _about(name: str) -> str:
+    rules = config.FIELDS[name].metadata
+    return str(rules["about"])
+
+
+@main.command()
+@click.option("--source", metavar="SOURCE", help=_about("source"))
+@click.option("--detector", type=click.Choice(["auto", "haar", "yunet"]), help=_about("detector"))
+@click.option("--model", metavar="FILE", help=_about("model"))
+@click.option("--publish", metavar="SINK", multiple=True, help=_about("publish") + "; repeatable")
+@click.option("--size", metavar="WxH", help=_about("size"))
+@click.option("--fps", type=float, help=_about("fps"))
+@click.option("--rotate", type=int, metavar="DEGREES", help=_about("rotate"))
+@click.option("--flip", metavar="h|v|hv", help=_about("flip"))
+@click.option("--roi", metavar="X,Y,W,H", help=_about("roi"))
+@click.option("--max-frames", type=int, metavar="N", help=_about("max_frames"))
+@click.option("--every-frame", is_flag=True, default=None, help=_about("every_frame"))
+@click.option("--config", "path", type=click.Path(path_type=Path), help="TOML file; see fer-edge config schema")
+def run(path: Path | None, publish: tuple[str, ...], **flags: Any) -> None:
+    """Watch a source and publish the expressions of the faces in it.
+
+    \b
+    fer-edge run --source 0 --publish mqtt://broker.local/fer/kitchen
+    fer-edge run --source photos/ --detector haar --publish file:photos.jsonl
+    """
+    settings = config.load(path, flags={**flags, "publish": list(publish) or None})
+    from fer_edge.service.run import run as run_settings
+
+    sys.exit(run_settings(settings))
+
+
+@main.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), help="settings to examine")
+def doctor(path: Path | None) -> None:
+    """Say what works on this machine, what does not, and what mends it; exit 1 if the job cannot run."""
+    from fer_edge.service.doctor import examine
+
+    marks = {"ok": click.style("ok  ", fg="green"), "note": click.style("note", fg="yellow")}
+    stop = click.style("STOP", fg="red", bold=True)
+    stopped = False
+    for finding in examine(config.load(path)):
+        stopped = stopped or finding.state == "stop"
+        click.echo(f"{marks.get(finding.state, stop)}  {finding.what:<24}{finding.found}")
+        if finding.mend:
+            click.echo(f"      {'':<24}-> {finding.mend}")
+    sys.exit(1 if stopped else 0)
+
+
+@main.command()
+def cameras() -> None:
+    """List the cameras that --source can name."""
+    from fer_edge.frames import list_cameras
+
+    found = list_cameras()
+    for spec, description in found:
+        click.echo(f"{spec:<16}{description}")
+    if not found:
+        click.echo("no camera found; fer-edge run --source demo needs none", err=True)
+        sys.exit(1)
+
+
+@main.group("config", cls=Group)
+def config_group() -> None:
+    """Show, check or describe the settings."""
+
+
+@config_group.command("show")
+@click.option("--config", "path", type=click.Path(path_type=Path))
+def config_show(path: Path | None) -> None:
+    """Print the settings in force, as JSON, with passwords removed."""
+    from fer_edge.frames import redact
+
+    values = dataclasses.asdict(config.load(path))
+    values["source"] = redact(values["source"])
+    values["publish"] = [redact(sink) for sink in values["publish"]]
+    click.echo(json.dumps(values, indent=2))
+
+
+@config_group.command("check")
+@click.argument("path", type=click.Path(path_type=Path))
+def config_check(path: Path) -> None:
+    """Check a settings file; exit 78 where it cannot be used."""
+    config.load(path)
+    click.echo(f"{path}: fine")
+
+
+@config_group.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of the settings file."""
+    click.echo(json.dumps(config.schema(), indent=2))
+
+
+@main.group(cls=Group)
+def model() -> None:
+    """Show and verify model files, fetch detector weights."""
+
+
+@model.command("show")
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+def model_show(path: Path | None) -> None:
+    """Print what a model file says of itself (the shipped one by default)."""
+    from fer_edge.contract import model_file
+    from fer_edge.expressions.litert import shipped_model
+
+    loaded = model_file.read(path or shipped_model())
+    metadata = loaded.metadata()
+    metadata["golden"] = f"{len(loaded.golden.inputs)} inputs with their outputs"
+    click.echo(json.dumps(metadata, indent=2))
+
+
+@model.command("verify")
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+def model_verify(path: Path | None) -> None:
+    """Check a model file as the runtime does: hash, shapes, types, labels, golden inputs."""
+    from fer_edge.expressions import litert
+
+    classifier = litert.load(path or litert.shipped_model())
+    click.echo(
+        f"{classifier.model.name}: fine on {classifier.runtime}; labels {', '.join(classifier.labels)}; "
+        f"golden inputs within {classifier.golden_steps} of 256 steps; sha256 {classifier.model.sha256}"
+    )
+
+
+@model.command("pull")
+@click.argument("name", type=click.Choice(["yunet"]))
+@click.option("--url", default=YUNET_URL, metavar="URL", help="another https:// or file:// address")
+@click.option("--timeout", "timeout_s", type=float, default=20.0, show_default=True, help="seconds")
+@click.option("--force", is_flag=True, help="fetch it even where it is installed")
+def model_pull(name: str, url: str, timeout_s: float, force: bool) -> None:
+    """Fetch the weights of the YuNet face detector (MIT, 233 kB) and check them."""
+    from fer_edge.faces.weights import pull_yunet
+
+    click.echo(f"{name}: {pull_yunet(url, timeout_s=timeout_s, force=force)}")

@@ -1,0 +1,104 @@
+"""The expression network on a TFLite runtime."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge.contract import model_file
+from fer_edge.contract.errors import ModelFileError, UsageError
+from fer_edge.contract.model_file import ModelFile
+from fer_edge.contract.preprocessing import quantize_gray, unit_gray
+
+log = logging.getLogger(__name__)
+
+
+class LiteRtClassifier:
+    """Runs a checked model file; satisfies `ExpressionClassifier`.
+
+    Args:
+        model: the file's content.
+        threads: of the runtime; one is the fastest for a network this small.
+        allow_float: accept a float32 network, for comparisons; the edge loop runs int8 only.
+
+    Raises:
+        ModelFileError: the network is not what the file's metadata says, is not int8, or the runtime
+            on this machine does not reproduce the golden outputs.
+        UsageError: no TFLite runtime is installed.
+    """
+
+    def __init__(self, model: ModelFile, *, threads: int = 1, allow_float: bool = False) -> None:
+        self.model = model
+        self.labels = model.labels
+        self.side = model.side
+        if model.input.dtype != "int8" and not allow_float:
+            raise ModelFileError(f"model {model.name!r} is {model.input.dtype}; fer-edge runs int8: fer-convert --int8")
+        interpreter_class, self.runtime = _interpreter_class()
+        try:
+            self._interpreter = interpreter_class(model_content=model.flatbuffer, num_threads=threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelFileError(f"{self.runtime} cannot load model {model.name!r} ({error})") from error
+        (given,), (made,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        _check_tensor(model, "input", given, (1, model.side, model.side, 1))
+        _check_tensor(model, "output", made, (1, len(model.labels)))
+        self._input, self._output = given["index"], made["index"]
+        self._int8 = model.input.dtype == "int8"
+        self._scale = np.float32(model.output.scale)
+        self._zero_point = np.float32(model.output.zero_point)
+        self.golden_steps = model_file.replay_golden(model, self.classify)
+
+    def classify(self, face: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities (float32, (labels,)) of one grey crop (uint8, (side, side))."""
+        values: NDArray[Any] = quantize_gray(face) if self._int8 else unit_gray(face)
+        self._interpreter.set_tensor(self._input, values[None, :, :, None])
+        self._interpreter.invoke()
+        output = self._interpreter.get_tensor(self._output)[0].astype(np.float32)
+        probabilities: NDArray[np.float32] = (output - self._zero_point) * self._scale if self._int8 else output
+        return probabilities
+
+
+def load(path: Path, *, threads: int = 1, allow_float: bool = False) -> LiteRtClassifier:
+    """Read, check and load a model file.
+
+    Raises:
+        ModelFileError, UsageError: as `LiteRtClassifier` and `model_file.read`.
+    """
+    return LiteRtClassifier(model_file.read(path), threads=threads, allow_float=allow_float)
+
+
+def shipped_model() -> Path:
+    """The int8 model that comes with the package."""
+    return Path(__file__).parent.parent / "models" / "mini.int8.tflite"
+
+
+def _interpreter_class() -> tuple[Any, str]:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as missing:
+        try:
+            from tflite_runtime.interpreter import Interpreter
+        except ImportError:
+            raise UsageError("no TFLite runtime is installed; run: pip install ai-edge-litert") from missing
+        log.warning("ai-edge-litert is not installed; using tflite-runtime, which is slower and no longer maintained")
+        return Interpreter, "tflite-runtime"
+    return Interpreter, "ai-edge-litert"
+
+
+def _check_tensor(model: ModelFile, which: str, details: dict[str, Any], shape: tuple[int, ...]) -> None:
+    promised = model.input if which == "input" else model.output
+    found_shape = tuple(int(n) for n in details["shape"])
+    dtype = np.dtype(details["dtype"]).name
+    scale, zero_point = details["quantization"]
+    same = found_shape == shape and dtype == promised.dtype
+    if promised.dtype == "int8":
+        same = same and np.float32(scale) == np.float32(promised.scale) and zero_point == promised.zero_point
+    if not same:
+        raise ModelFileError(
+            f"model {model.name!r} has {which} {dtype} {found_shape} (scale {scale}, zero point {zero_point}) where its "
+            f"metadata promises {promised.dtype} {shape} (scale {promised.scale}, zero point {promised.zero_point})"
+        )

@@ -1,0 +1,38 @@
+"""Where faces are: detectors by name, and tracking."""
+
+from __future__ import annotations
+
+import logging
+
+from fer_edge.contract.errors import DetectorError
+from fer_edge.faces.weights import find_yunet
+from fer_edge.seams import FaceDetector
+
+log = logging.getLogger(__name__)
+
+DETECTORS = ("auto", "haar", "yunet")
+
+
+def open_detector(name: str, *, width: int = 320, min_face: int = 48) -> FaceDetector:
+    """Make the detector called `name`; `auto` is YuNet where its weights are installed, else Haar.
+
+    Args:
+        name: one of `DETECTORS`.
+        width: width in pixels that YuNet looks at.
+        min_face: smallest face in pixels of the frame.
+
+    Raises:
+        DetectorError: YuNet was asked for and its weights are not there or cannot be loaded.
+    """
+    weights = find_yunet() if name in ("auto", "yunet") else None
+    if weights is None and name == "yunet":
+        raise DetectorError("YuNet's weights are not installed; run: fer-edge model pull yunet")
+    if weights is None:
+        from fer_edge.faces.haar import HaarDetector
+
+        if name == "auto":
+            log.warning("YuNet's weights are not installed, so Haar looks for faces; run: fer-edge model pull yunet")
+        return HaarDetector(min_face=min_face)
+    from fer_edge.faces.yunet import YuNetDetector
+
+    return YuNetDetector(weights, width=width, min_face=min_face)

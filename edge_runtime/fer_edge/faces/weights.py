@@ -1,0 +1,95 @@
+"""YuNet's weights: where they are looked for, and how they are fetched."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import urllib.request
+from pathlib import Path
+from urllib.error import URLError
+
+from fer_edge.contract.errors import DetectorError, UsageError
+from fer_edge.contract.files import replacing, sha256_of
+
+YUNET_FILE = "face_detection_yunet_2023mar.onnx"
+YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+YUNET_BYTES = 232_589
+YUNET_URL = (
+    "https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/" + YUNET_FILE
+)
+"""OpenCV Zoo's file (MIT licence), served through Git LFS."""
+
+
+def data_folder() -> Path:
+    """Where fetched files are kept: systemd's state directory, else the user's data directory."""
+    state = os.environ.get("STATE_DIRECTORY")
+    if state:
+        return Path(state.split(":")[0])
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "fer-edge"
+
+
+def find_yunet() -> Path | None:
+    """The weights, if they are installed for this user or for the whole machine."""
+    for folder in (data_folder(), Path("/var/lib/fer-edge"), Path("/opt/fer-edge/share")):
+        path = folder / YUNET_FILE
+        # An unreadable state directory of the service is as good as none.
+        if os.access(path, os.R_OK):
+            return path
+    return None
+
+
+def pull_yunet(url: str = YUNET_URL, *, timeout_s: float = 20.0, force: bool = False) -> Path:
+    """Fetch YuNet's weights over https or from a file:// address, check them, install them atomically.
+
+    Args:
+        url: where the file is.
+        timeout_s: longest wait for the server's next bytes, seconds.
+        force: fetch again even where a good file is installed.
+
+    Returns:
+        The installed file.
+
+    Raises:
+        UsageError: the address is neither https:// nor file://.
+        DetectorError: the file cannot be fetched, or is not the pinned one; nothing was installed.
+    """
+    if not url.startswith(("https://", "file://")):
+        raise UsageError(f"{url} is not an https:// or file:// address")
+    target = data_folder() / YUNET_FILE
+    if not force and target.is_file() and sha256_of(target) == YUNET_SHA256:
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as temporary:
+            with urllib.request.urlopen(url, timeout=timeout_s) as answer, temporary.open("wb") as stream:
+                # One byte more than allowed is enough to know that it is too long.
+                shutil.copyfileobj(_Bounded(answer, YUNET_BYTES + 1), stream)
+            data = temporary.read_bytes()
+            if len(data) != YUNET_BYTES or hashlib.sha256(data).hexdigest() != YUNET_SHA256:
+                raise DetectorError(
+                    f"{url} did not give OpenCV Zoo's {YUNET_FILE} (size or sha256 differ); nothing was installed"
+                )
+    except (URLError, TimeoutError, OSError) as error:
+        if isinstance(error, DetectorError):
+            raise
+        reason = getattr(error, "reason", error)
+        raise DetectorError(
+            f"YuNet's weights could not be fetched from {url} ({reason}); fetch the file elsewhere and run: "
+            f"fer-edge model pull yunet --url file:///PATH/{YUNET_FILE}"
+        ) from error
+    return target
+
+
+class _Bounded:
+    """A readable stream that ends after `limit` bytes."""
+
+    def __init__(self, stream: object, limit: int) -> None:
+        self._stream, self._left = stream, limit
+
+    def read(self, size: int = -1) -> bytes:
+        wanted = self._left if size < 0 else min(size, self._left)
+        data: bytes = self._stream.read(wanted) if wanted else b""  # type: ignore[attr-defined]
+        self._left -= len(data)
+        return data

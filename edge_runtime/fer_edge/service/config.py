@@ -1,0 +1,195 @@
+"""Settings: defaults, then one TOML file, then `FER_EDGE_*` variables, then flags."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import os
+import re
+import socket
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fer_edge.contract.errors import ConfigError, UsageError
+
+ENVIRONMENT_PREFIX = "FER_EDGE_"
+NOT_SETTINGS = ("FER_EDGE_MQTT_",)
+"""Variables with these beginnings hold a broker's credentials and are read by the sink itself."""
+
+
+def setting(default: Any, about: str, **rules: Any) -> Any:
+    """A field with its description and its JSON Schema rules."""
+    about_and_rules = {"about": about, "rules": rules}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=about_and_rules)
+    return field(default=default, metadata=about_and_rules)
+
+
+_SIZE = r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything `fer-edge run` can be told; the metadata of each field is its documentation."""
+
+    source: str = setting("auto", "auto, picamera2, 0, /dev/video0, FILE, FOLDER, URL or demo", minLength=1)
+    detector: str = setting("auto", "auto is yunet where its weights are installed", enum=["auto", "haar", "yunet"])
+    model: str = setting("", "model file; empty is the shipped one")
+    publish: list[str] = setting(["-"], "sinks: -, file:PATH, mqtt://HOST/TOPIC, mqtts://HOST/TOPIC")
+    device: str = setting("", "name in every event; empty is the host's name", maxLength=64)
+    size: str = setting("640x480", "picture asked of a camera, pixels", pattern=_SIZE)
+    fps: float | None = setting(None, "frame rate asked of a camera, 1/s", exclusiveMinimum=0, maximum=240)
+    rotate: int = setting(0, "degrees clockwise", enum=[0, 90, 180, 270])
+    flip: str = setting("", "h mirrors, v turns upside down", enum=["", "h", "v", "hv"])
+    roi: str = setting("", "X,Y,W,H: look only there, pixels", pattern=r"^([0-9]+,[0-9]+,[1-9][0-9]*,[1-9][0-9]*)?$")
+    every_frame: bool = setting(False, "publish frames without faces too")
+    max_frames: int | None = setting(None, "end after so many frames", minimum=1)
+    detect_width: int = setting(320, "width YuNet looks at, pixels", minimum=96, maximum=1920)
+    min_face: int = setting(48, "smallest face, pixels of the frame", minimum=16, maximum=2000)
+    sightings: int = setting(2, "a face is reported from this sighting on", minimum=1, maximum=100)
+    misses: int = setting(15, "a face is gone after so many frames without it", minimum=0, maximum=1000)
+    time_constant_s: float = setting(0.5, "smoothing of the probabilities, seconds", minimum=0, maximum=60)
+    dwell_s: float = setting(0.3, "a new label has to lead so long, seconds", minimum=0, maximum=60)
+    lead: float = setting(0.1, "by how much it has to lead", minimum=0, maximum=1)
+    min_confidence: float = setting(0.4, "below this a face is uncertain", minimum=0, maximum=1)
+    threads: int = setting(1, "threads of detector and classifier, each", minimum=1, maximum=16)
+
+    @property
+    def size_pixels(self) -> tuple[int, int]:
+        """Width and height of `size`."""
+        width, height = self.size.split("x")
+        return int(width), int(height)
+
+    @property
+    def roi_pixels(self) -> tuple[int, int, int, int] | None:
+        """x, y, width and height of `roi`."""
+        if not self.roi:
+            return None
+        x, y, width, height = (int(part) for part in self.roi.split(","))
+        return x, y, width, height
+
+    @property
+    def device_name(self) -> str:
+        """`device`, or the host's name."""
+        return self.device or socket.gethostname()
+
+
+FIELDS = {f.name: f for f in dataclasses.fields(Settings)}
+
+
+def load(
+    path: Path | None = None, *, environment: Mapping[str, str] = os.environ, flags: Mapping[str, Any] | None = None
+) -> Settings:
+    """Settings from all places; later ones win.
+
+    Args:
+        path: a TOML file, or None.
+        environment: variables, of which those beginning with FER_EDGE_ count.
+        flags: values given on the command line; None means not given.
+
+    Raises:
+        ConfigError: a key is unknown or a value unusable; the message names place, key and value.
+        UsageError: the same in `flags`.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        for key, value in _read_toml(path).items():
+            values[key] = _checked(key, value, str(path))
+    for variable, text in environment.items():
+        if variable.startswith(ENVIRONMENT_PREFIX) and not variable.startswith(NOT_SETTINGS):
+            key = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            values[key] = _checked(key, _from_text(key, text), f"variable {variable}")
+    for key, value in (flags or {}).items():
+        if value is not None:
+            try:
+                values[key] = _checked(key, value, f"flag --{key.replace('_', '-')}")
+            except ConfigError as error:
+                raise UsageError(str(error)) from error
+    return Settings(**values)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the TOML file, made from the fields."""
+    properties = {}
+    for name, f in FIELDS.items():
+        default = f.default_factory() if f.default is dataclasses.MISSING else f.default  # type: ignore[misc]
+        entry: dict[str, Any] = {"description": f.metadata["about"], "type": _json_type(f)}
+        if entry["type"] == "array":
+            entry["items"] = {"type": "string", "minLength": 1}
+        if default is not None:
+            entry["default"] = default
+        properties[name] = entry | f.metadata["rules"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "fer-edge settings",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": properties,
+    }
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"settings file {path} cannot be read ({error.strerror}); check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"settings file {path} is not valid TOML: {error}") from error
+
+
+def _json_type(f: dataclasses.Field[Any]) -> str:
+    kinds = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list[str]": "array"}
+    return kinds[str(f.type).removesuffix(" | None")]
+
+
+def _checked(key: str, value: Any, where: str) -> Any:
+    if key not in FIELDS:
+        close = difflib.get_close_matches(key, FIELDS, n=1)
+        hint = f"did you mean {close[0]}?" if close else "see fer-edge config schema"
+        raise ConfigError(f"{where}: {key} is not a setting; {hint}")
+    f = FIELDS[key]
+    kind = _json_type(f)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    fits = {
+        "string": isinstance(value, str),
+        "integer": number and float(value).is_integer(),
+        "number": number,
+        "boolean": isinstance(value, bool),
+        "array": isinstance(value, list) and bool(value) and all(isinstance(v, str) and v for v in value),
+    }[kind]
+    if not fits:
+        raise ConfigError(f"{where}: {key} is {value!r}; it must be a {kind}")
+    for rule, limit in f.metadata["rules"].items():
+        broken = {
+            "minimum": lambda: value < limit,
+            "exclusiveMinimum": lambda: value <= limit,
+            "maximum": lambda: value > limit,
+            "minLength": lambda: len(value) < limit,
+            "maxLength": lambda: len(value) > limit,
+            "enum": lambda: value not in limit,
+            "pattern": lambda: re.fullmatch(limit, value) is None,
+        }[rule]()
+        if broken:
+            allowed = f"one of {limit}" if rule == "enum" else f"{rule} {limit}"
+            raise ConfigError(f"{where}: {key} is {value!r}, allowed is {allowed} ({f.metadata['about']})")
+    return int(value) if kind == "integer" else value
+
+
+def _from_text(key: str, text: str) -> Any:
+    if key not in FIELDS:
+        return text
+    kind = _json_type(FIELDS[key])
+    if kind == "boolean":
+        return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(text.lower(), text)
+    if kind == "array":
+        return text.split()
+    if kind in ("integer", "number"):
+        try:
+            return float(text)
+        except ValueError:
+            return text
+    return text

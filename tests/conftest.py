@@ -1,0 +1,27 @@
+"""Fixtures for every test: real data where it is, made data where it is not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def data_folder() -> Path | None:
+    """The folder with fer2013/, faces/ and models/: `FER_DATA`, or ../shared/data beside the checkout."""
+    for candidate in (os.environ.get("FER_DATA"), ROOT.parent / "shared" / "data"):
+        if candidate and Path(candidate).is_dir():
+            return Path(candidate)
+    return None
+
+
+@pytest.fixture(scope="session")
+def fer_data() -> Path:
+    """The real data; the test skips where it is absent."""
+    folder = data_folder()
+    if folder is None:
+        pytest.skip("no FER2013 data: set FER_DATA to the folder that holds fer2013/, faces/ and models/")
+    return folder

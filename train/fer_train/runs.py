@@ -1,0 +1,143 @@
+"""A run folder: what a training was asked for, what it learnt from, and how far it came.
+
+`run.json` holds the recipe as used, the seed, the data and the versions; `history.csv` a row an epoch.
+`fer_train.fit` adds `last.keras` and `best.keras`, `fer_train.report` the evaluation of the latter.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from fer_edge.contract.errors import DataError, UsageError
+from fer_edge.contract.files import write_text
+from fer_train.datasets import Dataset, copies, divide
+from fer_train.datasets.splits import USAGE
+from fer_train.recipe import Recipe, from_dict
+
+HISTORY = ("epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run folder and what it was asked for.
+
+    Attributes:
+        folder: where it lies.
+        recipe: as used.
+        seed: of the weights, the order of the pictures and their augmentation.
+        training_split, validation_split: names of the splits.
+        division: how the splits were made: `usage` or `random:F` (`datasets.divide`).
+        labels: names of the network's outputs, in their order.
+        source: path of the data as it was given when the run began.
+    """
+
+    folder: Path
+    recipe: Recipe
+    seed: int
+    training_split: str
+    validation_split: str
+    division: str = USAGE
+    labels: tuple[str, ...] = ()
+    source: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """What `run.json` says."""
+        facts: dict[str, Any] = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+        return facts
+
+    def history(self) -> list[dict[str, float]]:
+        """The rows of `history.csv` so far."""
+        path = self.folder / "history.csv"
+        if not path.exists():
+            return []
+        with path.open(newline="") as stream:
+            return [
+                {key: int(value) if key == "epoch" else float(value) for key, value in row.items()}
+                for row in csv.DictReader(stream)
+            ]
+
+    def divided(self, data: Dataset) -> Dataset:
+        """`data`, just loaded, divided as the run wants it.
+
+        Raises:
+            DataError: a split's pictures or labels are not those that the run was begun with.
+        """
+        divided, *names = divide(data, self.division, self.seed)
+        wanted = self.facts()["data_sha256"]
+        for name in names:
+            if divided.split(name).sha256() != wanted.get(name):
+                raise DataError(f"{data.source}: split {name} is not the data that {self.folder} was begun with")
+        return divided
+
+
+def create_run(folder: Path, recipe: Recipe, data: Dataset, *, seed: int, division: str = USAGE) -> Run:
+    """Make a new run folder for `data` as it was loaded.
+
+    Raises:
+        UsageError: the folder already holds a run, or `division` is unknown.
+        DataError: a split would be empty.
+    """
+    if (folder / "run.json").exists():
+        raise UsageError(f"{folder} already holds a run; continue it with --resume {folder}, or name another")
+    divided, training, validation = divide(data, division, seed)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"run folder {folder} cannot be made ({error.strerror}); name another") from error
+    facts = {
+        "recipe": recipe.to_dict(),
+        "recipe_sha256": recipe.sha256(),
+        "seed": seed,
+        "labels": list(data.labels),
+        "data": data.source,
+        "division": division,
+        "splits": {"training": training, "validation": validation},
+        "counts": divided.counts(),
+        "copies": copies(divided.split(training), divided.split(validation)),
+        "data_sha256": {name: split.sha256() for name, split in divided.splits.items()},
+        "versions": versions(),
+    }
+    write_text(folder / "run.json", json.dumps(facts, indent=2) + "\n")
+    return open_run(folder)
+
+
+def open_run(folder: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        UsageError: it is no run folder.
+    """
+    try:
+        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        splits = facts["splits"]
+        return Run(
+            folder,
+            from_dict(facts["recipe"]),
+            facts["seed"],
+            splits["training"],
+            splits["validation"],
+            facts.get("division", USAGE),
+            tuple(facts["labels"]),
+            facts["data"],
+        )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{folder} is not a run folder of fer-train ({error}); give one that holds run.json") from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything the numbers depend on."""
+    import keras
+
+    found = {"python": platform.python_version(), "machine": platform.machine(), "backend": keras.backend.backend()}
+    for package in ("fer-edge", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "opencv-python-headless"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
