@@ -1,0 +1,1 @@
+"""Measure what recognition costs and how often it is right: `fer-bench`."""

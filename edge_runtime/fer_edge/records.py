@@ -19,7 +19,8 @@ class Frame:
     Attributes:
         image: uint8, (height, width) luma or (height, width, 3) BGR: what is looked at.
         time: wall-clock time of capture, seconds since the epoch (for people and events).
-        captured: `time.monotonic()` of capture, seconds (for ages and intervals).
+        captured: `time.monotonic()` of capture, seconds (for intervals, and for the ages of live frames);
+            a video file's advance by the clip's own clock, whatever the speed at which it is read.
         source: name of the source, without credentials.
         name: for files, which frame of which file (`clip.mkv#120`, `photo.jpg`).
         small: uint8, (h, w) luma of the same view in lower resolution where the camera delivers one

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.records import Detection, Frame, FrameResult, Framing
+from fer_edge.records import Detection, Frame, Framing
+
+if TYPE_CHECKING:  # the sinks' package imports the seams
+    from fer_edge.publish.event import Event
 
 
 class FrameSource(Protocol):
@@ -59,13 +62,22 @@ class ExpressionClassifier(Protocol):
 
 
 class EventSink(Protocol):
-    """Where results go."""
+    """Where events go. Opening is done by the constructor, which raises PublishError or UsageError.
 
-    def publish(self, result: FrameResult) -> None:
-        """Take one result; must not block the loop.
+    Attributes:
+        name: for messages, without credentials.
+        every_frame: whether events of frames without faces are wanted too.
+    """
+
+    name: str
+    every_frame: bool
+
+    def publish(self, event: Event) -> None:
+        """Take one event; must not block the loop.
 
         Raises:
-            PublishError: this sink cannot go on (disk full, pipe closed).
+            PublishError: this sink cannot go on (disk full).
+            ReaderGoneError: nobody reads it any more (pipe closed), which is no failure.
         """
         ...
 

@@ -27,9 +27,7 @@ class TrainingBatches(keras.utils.PyDataset):
     first epoch too, and more often when an epoch is cut short, so it cannot be counted on.
     """
 
-    def __init__(
-        self, split: Split, *, classes: int, batch_size: int, augmentation: Augmentation, seed: int
-    ) -> None:
+    def __init__(self, split: Split, *, classes: int, batch_size: int, augmentation: Augmentation, seed: int) -> None:
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=16)
         self._split = split
         self._targets = one_hot(split.labels, classes)

@@ -16,7 +16,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from fer_edge.contract.errors import DataError
 from fer_edge.contract.files import replacing, write_text
 from fer_train import models
 from fer_train.batches import TrainingBatches, one_hot, to_input
@@ -45,7 +44,7 @@ def fit(
         progress_bar: draw Keras' bar of each epoch on stdout.
 
     Raises:
-        DataError: `last.keras` cannot be read.
+        DataError: `last.keras` is damaged.
     """
     recipe, training = run.recipe, run.recipe.training
     train, valid = data.split(run.training_split), data.split(run.validation_split)
@@ -56,10 +55,7 @@ def fit(
     )  # fmt: skip
     checkpoint = run.folder / "last.keras"
     if checkpoint.exists():
-        try:
-            model = keras.saving.load_model(checkpoint)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise DataError(f"{checkpoint} cannot be read ({error}); remove it to begin the run again") from error
+        model = models.load(checkpoint, compiled=True)
     else:
         side = train.images.shape[1]
         model = models.build(**recipe.model, classes=len(data.labels), side=side)
@@ -145,4 +141,3 @@ def _optimizer(training: Training, steps: int) -> keras.optimizers.Optimizer:
     # Scales and offsets of a normalization have no direction to shrink towards zero.
     decayed.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return decayed
-

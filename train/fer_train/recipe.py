@@ -45,7 +45,9 @@ class Training:
     def __post_init__(self) -> None:
         for name, allowed in (("optimizer", ("adam", "adamw")), ("schedule", ("exponential", "cosine"))):
             if getattr(self, name) not in allowed:
-                raise UsageError(f"recipe key training.{name} is {getattr(self, name)!r}; it can be {' or '.join(allowed)}")
+                raise UsageError(
+                    f"recipe key training.{name} is {getattr(self, name)!r}; it can be {' or '.join(allowed)}"
+                )
         _check_ranges(
             "training",
             self,

@@ -35,6 +35,8 @@ class Run:
         division: how the splits were made: `usage` or `random:F` (`datasets.divide`).
         labels: names of the network's outputs, in their order.
         source: path of the data as it was given when the run began.
+        threads: of TensorFlow, where it is known: another number rounds sums differently, so only the
+            same number repeats a run to the last digit.
     """
 
     folder: Path
@@ -45,6 +47,7 @@ class Run:
     division: str = USAGE
     labels: tuple[str, ...] = ()
     source: str = ""
+    threads: int | None = None
 
     def facts(self) -> dict[str, Any]:
         """What `run.json` says."""
@@ -76,7 +79,15 @@ class Run:
         return divided
 
 
-def create_run(folder: Path, recipe: Recipe, data: Dataset, *, seed: int, division: str = USAGE) -> Run:
+def create_run(
+    folder: Path,
+    recipe: Recipe,
+    data: Dataset,
+    *,
+    seed: int,
+    division: str = USAGE,
+    threads: int | None = None,
+) -> Run:
     """Make a new run folder for `data` as it was loaded.
 
     Raises:
@@ -94,6 +105,7 @@ def create_run(folder: Path, recipe: Recipe, data: Dataset, *, seed: int, divisi
         "recipe": recipe.to_dict(),
         "recipe_sha256": recipe.sha256(),
         "seed": seed,
+        "threads": threads,
         "labels": list(data.labels),
         "data": data.source,
         "division": division,
@@ -125,9 +137,12 @@ def open_run(folder: Path) -> Run:
             facts.get("division", USAGE),
             tuple(facts["labels"]),
             facts["data"],
+            facts.get("threads"),
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{folder} is not a run folder of fer-train ({error}); give one that holds run.json") from error
+        raise UsageError(
+            f"{folder} is not a run folder of fer-train ({error}); give one that holds run.json"
+        ) from error
 
 
 def versions() -> dict[str, str]:

@@ -10,6 +10,7 @@
     ├── SourceError (OSError)                 exit 1
     ├── DetectorError (RuntimeError)          exit 1
     └── PublishError (OSError)                exit 1
+        └── ReaderGoneError                   exit 0
 
 A message is one sentence that says what happened, where, and what to do.
 """
@@ -70,3 +71,9 @@ class DetectorError(FerError, RuntimeError):
 
 class PublishError(FerError, OSError):
     """A sink that cannot take events."""
+
+
+class ReaderGoneError(PublishError):
+    """Whoever read our standard output has left (`| head`): a clean end."""
+
+    exit_code = 0

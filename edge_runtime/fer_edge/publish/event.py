@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib import resources
 from typing import Any
 
 from fer_edge.records import Face, FrameResult
 
 VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Event:
+    """One frame's result on its way to the sinks; encoded at most once, when the first sink asks for it.
+
+    Attributes:
+        result: what the loop found.
+        device, run: who says so; with `result.seq` they name the event for ever.
+    """
+
+    result: FrameResult
+    device: str
+    run: str
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The event as plain JSON values that fit `schema()`."""
+        return to_event(self.result, device=self.device, run=self.run)
+
+    @cached_property
+    def json(self) -> bytes:
+        """One line of JSON in UTF-8, without its newline."""
+        # A file name that is not UTF-8 reaches us with lone surrogates, which no JSON reader takes.
+        return to_json(self.data).encode("utf-8", "replace")
 
 
 def to_event(result: FrameResult, *, device: str, run: str) -> dict[str, Any]:
@@ -26,7 +53,7 @@ def to_event(result: FrameResult, *, device: str, run: str) -> dict[str, Any]:
         "age_ms": round(result.age_ms, 1),
         "frame": frame,
         "faces": [_face(face, result.labels) for face in result.faces],
-        "stages_ms": {name: round(took, 2) for name, took in result.stages_ms.items()},
+        "stages_ms": {name: round(float(took), 2) for name, took in result.stages_ms.items()},
     }
 
 
@@ -48,15 +75,15 @@ def timestamp(seconds: float) -> str:
 
 
 def _face(face: Face, labels: tuple[str, ...]) -> dict[str, Any]:
+    x, y, width, height = face.box
     return {
         "id": face.id,
-        "box": [round(edge) for edge in face.box],
+        # A face of half a pixel still has an extent.
+        "box": [round(x), round(y), max(1, round(width)), max(1, round(height))],
         "score": None if face.score is None else round(float(face.score), 3),
         "expression": face.expression,
         "confidence": round(float(face.confidence), 3),
         "stable": face.stable,
         "stable_since": timestamp(face.stable_since),
-        "probabilities": {
-            label: round(float(p), 3) for label, p in zip(labels, face.probabilities, strict=True)
-        },
+        "probabilities": {label: round(float(p), 3) for label, p in zip(labels, face.probabilities, strict=True)},
     }

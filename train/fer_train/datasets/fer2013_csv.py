@@ -69,7 +69,9 @@ def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
         header = [name.strip().lower() for name in next(table, [])]
         missing = [name for name in ("emotion", "pixels", "usage") if name not in header]
         if missing:
-            raise DataError(f"{path} has no column {' or '.join(missing)}; its first row reads {','.join(header)!r:.80}")
+            raise DataError(
+                f"{path} has no column {' or '.join(missing)}; its first row reads {','.join(header)!r:.80}"
+            )
         columns = [header.index(name) for name in ("emotion", "pixels", "usage")]
         for number, cells in enumerate(table):
             if len(cells) != len(header):

@@ -81,6 +81,5 @@ class Dataset:
     def counts(self) -> dict[str, list[int]]:
         """Pictures of each class in each split, in label order."""
         return {
-            name: np.bincount(split.labels, minlength=len(self.labels)).tolist()
-            for name, split in self.splits.items()
+            name: np.bincount(split.labels, minlength=len(self.labels)).tolist() for name, split in self.splits.items()
         }

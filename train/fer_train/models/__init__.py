@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
 
-from fer_edge.contract.errors import UsageError
+from fer_edge.contract.errors import DataError, UsageError
 from fer_train.models.mini_xception import mini_xception
 
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {"mini_xception": mini_xception}
@@ -34,3 +35,16 @@ def build(architecture: str, **options: Any) -> keras.Model:
         return function(**options)
     except (TypeError, ValueError) as error:
         raise UsageError(f"architecture {architecture} cannot be built with {options} ({error})") from error
+
+
+def load(path: Path, *, compiled: bool = False) -> keras.Model:
+    """Read a network from a `.keras` file; `compiled` brings its optimizer and loss back too.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    try:
+        return keras.saving.load_model(path, compile=compiled)
+    # Keras raises whatever the damage leads it to.
+    except Exception as error:
+        raise DataError(f"{path} cannot be read as a Keras model ({error}); copy it again or train anew") from error

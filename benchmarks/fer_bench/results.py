@@ -1,0 +1,74 @@
+"""Result files: one JSON object a measurement, described by `result.schema.json` beside this file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from fer_bench.environment import environment
+from fer_edge.contract.errors import DataError, UsageError
+from fer_edge.contract.files import write_text
+
+FORMAT = 1
+
+
+def result(kind: str, arguments: Sequence[str], **content: Any) -> dict[str, Any]:
+    """A result as it is written: `content` under what every result says.
+
+    Args:
+        kind: `accuracy`, `latency` or `pipeline`.
+        arguments: of the command, for the record.
+        content: the keys that `result.schema.json` demands of this kind.
+    """
+    return {"format": FORMAT, "kind": kind, **environment(arguments), **content}
+
+
+def check_writable(path: Path | None) -> None:
+    """Refuse a result file that could not be written, before minutes are spent on its content.
+
+    Raises:
+        UsageError: its folder does not exist, or the path is a folder.
+    """
+    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+        raise UsageError(f"--json {path} cannot be written: give a file in a folder that exists")
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write a result atomically.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    try:
+        write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    except OSError as error:
+        raise DataError(f"result {path} cannot be written ({error.strerror}); give --json another place") from error
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a result.
+
+    Raises:
+        DataError: it is missing, or no result of this format.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise DataError(f"result {path} has format {content['format']!r}; this fer-bench reads {FORMAT}: measure again")
+    except OSError as error:
+        raise DataError(f"result {path} cannot be read ({error.strerror}); make it with fer-bench … --json") from error
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is not a result of fer-bench ({error!r}); make it with fer-bench … --json") from error
+    return content
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of result files."""
+    text = (resources.files("fer_bench") / "result.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded

@@ -1,0 +1,39 @@
+"""The few formulas that tables of measurements need."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+PERCENTILES = (50, 95, 99)
+
+
+def wilson_interval(hits: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a share, 0..1, after Wilson 1927 (JASA 22, p. 209).
+
+    Args:
+        hits: successes, 0 to `trials`.
+        trials: at least 1.
+        level: of confidence, 0 < level < 1.
+    """
+    z2 = NormalDist().inv_cdf((1 + level) / 2) ** 2
+    share = hits / trials
+    centre = share + z2 / (2 * trials)
+    half = (z2 * (share * (1 - share) / trials + z2 / (4 * trials**2))) ** 0.5
+    # Rounding may leave the bounds a hair inside the share that they enclose.
+    low, high = (centre - half) / (1 + z2 / trials), (centre + half) / (1 + z2 / trials)
+    return max(0.0, min(low, share)), min(1.0, max(high, share))
+
+
+def percentiles(rounds: ArrayLike) -> dict[str, float]:
+    """p50, p95 and p99 of each round, and of these the median over the rounds.
+
+    A round that was disturbed by other work on the machine thus moves nothing.
+
+    Args:
+        rounds: float, (rounds, measurements), any unit.
+    """
+    of_rounds = np.percentile(np.asarray(rounds, np.float64), PERCENTILES, axis=1)
+    return {f"p{p}": round(float(np.median(row)), 4) for p, row in zip(PERCENTILES, of_rounds, strict=True)}

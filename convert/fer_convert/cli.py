@@ -1,0 +1,157 @@
+"""`fer-convert`: a trained network becomes a model file."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fer_convert import calibration as calibrations
+from fer_convert import source as sources
+from fer_convert.quantization import quiet
+from fer_edge.contract.commands import Command
+from fer_edge.contract.errors import DataError, MissingExtraError, QualityError, UsageError
+from fer_edge.contract.files import write_text
+from fer_train.datasets import SPLITS, Dataset
+from fer_train.datasets import load as load_data
+
+if TYPE_CHECKING:
+    from fer_convert.conversion import Conversion, Converter
+
+REPORT = "conversion.json"
+
+
+@click.command(cls=Command)
+@click.argument("model", required=False, type=click.Path(path_type=Path))
+@click.option("--int8", is_flag=True, help="Everything in int8: what the Pi runs, and the default.")
+@click.option("--float32", is_flag=True, help="Everything in float32.")
+@click.option("--float16", is_flag=True, help="Weights in float16, computed in float32.")
+@click.option("--dynamic", is_flag=True, help="Weights in int8, activations in float32.")
+@click.option(
+    "--data", type=click.Path(path_type=Path),
+    help="Data set to compare on, and to calibrate with; by default the one the run was trained on.",
+)  # fmt: skip
+@click.option(
+    "--calibration", type=click.Path(path_type=Path),
+    help="Another data set to calibrate with: a sample of its Training pictures is taken.",
+)  # fmt: skip
+@click.option(
+    "--max-drop", type=click.FloatRange(min=0.0), default=0.5, show_default=True, metavar="POINTS",
+    help="Refuse a model that loses more accuracy than so many percentage points.",
+)  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every random choice.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path),
+    help="File to write, or a folder; by default model.KIND.tflite in the run folder.",
+)  # fmt: skip
+def main(
+    model: Path | None, int8: bool, float32: bool, float16: bool, dynamic: bool, data: Path | None,
+    calibration: Path | None, max_drop: float, seed: int, output: Path | None,
+) -> None:  # fmt: skip
+    """Convert MODEL, a run folder of fer-train or a .keras file, to a TFLite model file.
+
+    MODEL is by default the newest run in runs/. The finished file is compared with the float network
+    picture by picture; a conversion.json beside it says all that was found.
+    """
+    asked = {"int8": int8, "float32": float32, "float16": float16, "dynamic": dynamic}
+    kinds = [kind for kind, wanted in asked.items() if wanted] or ["int8"]
+    source = sources.find(model)
+    paths = _outputs(source, kinds, output)
+    click.echo(f"Converting {source.weights} to {', '.join(kinds)}", err=True)
+    converter = _prepare(source, data, calibration, seed)
+    done = [_convert(converter, kind) for kind in kinds]
+    for conversion in done:
+        drop = conversion.comparison.drop
+        if drop > max_drop:
+            raise QualityError(
+                f"the {conversion.kind} model loses {drop:.2f} points of accuracy on {conversion.comparison.split}, "
+                f"more than --max-drop {max_drop:g}; nothing was written"
+            )
+    _write(done, paths)
+
+
+def _outputs(source: sources.Source, kinds: list[str], output: Path | None) -> list[Path]:
+    paths = [source.output(kind) for kind in kinds]
+    if output is not None and output.is_dir():
+        paths = [output / path.name for path in paths]
+    elif output is not None:
+        if len(kinds) > 1:
+            raise UsageError(f"-o {output} is one file and {len(kinds)} are to be written; give -o an existing folder")
+        paths = [output]
+    folder = paths[0].parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"folder {folder} does not exist or cannot be written to; give another with -o")
+    return paths
+
+
+def _prepare(source: sources.Source, data: Path | None, calibration: Path | None, seed: int) -> Converter:
+    path = data or source.data or calibration
+    if path is None or (data is None and not path.exists()):
+        missing = f"the data set {path} that the run was trained on is gone" if path else "no data set is known"
+        raise DataError(f"{missing}: name it with --data PATH (and pictures to calibrate with by --calibration PATH)")
+    _import_tensorflow()
+    from fer_convert.conversion import Converter, check_fit, float_probabilities
+
+    network, digest = sources.load_network(source.weights)
+    loaded = load_data(path)
+    divided = source.divided(loaded)
+    check_fit(network, divided, str(source.weights))
+    if calibration is None:
+        name, known = source.training_split, divided
+    else:
+        name, known = SPLITS[0], loaded if calibration == path else load_data(calibration)
+        check_fit(network, known, str(source.weights))
+    drawn = calibrations.draw(known.split(name), name=name, classes=len(known.labels), seed=seed)
+    validation = divided.split(source.validation_split)
+    click.echo(f"Calibrating with {len(drawn.images)} pictures of {known.source}, {name}", err=True)
+    return Converter(
+        source=source, network=network, weights_sha256=digest, labels=_labels(source, divided), calibration=drawn,
+        validation=validation, before=float_probabilities(network, validation.images), seed=seed,
+    )  # fmt: skip
+
+
+def _labels(source: sources.Source, data: Dataset) -> tuple[str, ...]:
+    if source.run is not None and source.run.labels != data.labels:
+        raise DataError(f"{data.source} has the labels {data.labels}, the run {source.run.labels}")
+    return data.labels
+
+
+def _import_tensorflow() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # the converter reads TensorFlow graphs only
+    click.echo("Loading TensorFlow", err=True)
+    try:
+        with quiet():
+            import tensorflow  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("fer-convert", "train") from error
+
+
+def _convert(converter: Converter, kind: str) -> Conversion:
+    from fer_convert import report
+
+    with click.progressbar(
+        length=len(converter.validation), label=f"Converting and checking {kind}", file=sys.stderr
+    ) as bar:
+        conversion = converter.convert(kind, on_picture=bar.update)
+    click.echo(f"\n{report.table(conversion)}\n\n{report.contents(conversion)}\n")
+    return conversion
+
+
+def _write(done: list[Conversion], paths: list[Path]) -> None:
+    facts = {}
+    for conversion, path in zip(done, paths, strict=True):
+        conversion.model.write(path)
+        facts[conversion.kind] = {"file": path.name, **conversion.report()}
+        found = conversion.comparison
+        click.echo(
+            f"{path}  {path.stat().st_size / 1000:.1f} kB, network {len(conversion.model.flatbuffer) / 1000:.1f} kB, "
+            f"accuracy {100 * found.before.accuracy:.2f} % float, {100 * found.after.accuracy:.2f} % {conversion.kind}"
+        )
+    report = paths[0].with_name(REPORT)
+    write_text(report, json.dumps({"models": facts, "made": done[0].model.facts}, indent=2) + "\n")
+    click.echo(f"{report}  every operator, tensor and figure")

@@ -1,0 +1,130 @@
+"""What is converted: the weights of a run folder, or a .keras file on its own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fer_edge.contract.errors import ModelFileError, UsageError
+from fer_edge.contract.files import sha256_of
+from fer_train.datasets import SPLITS, Dataset
+from fer_train.runs import Run, open_run
+
+if TYPE_CHECKING:
+    import keras
+
+RUNS = Path("runs")
+WEIGHTS = "best.keras"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Trained weights and the run that made them.
+
+    Attributes:
+        weights: the .keras file.
+        run: None for a file on its own.
+    """
+
+    weights: Path
+    run: Run | None
+
+    @property
+    def name(self) -> str:
+        """The recipe's name, or the file's."""
+        return self.run.recipe.name if self.run else self.weights.stem
+
+    @property
+    def validation_split(self) -> str:
+        """Name of the split that the network was chosen on."""
+        return self.run.validation_split if self.run else SPLITS[1]
+
+    @property
+    def training_split(self) -> str:
+        """Name of the split that the network was fitted to."""
+        return self.run.training_split if self.run else SPLITS[0]
+
+    @property
+    def data(self) -> Path | None:
+        """Where the run read its data set."""
+        return Path(self.run.source) if self.run and self.run.source else None
+
+    def divided(self, data: Dataset) -> Dataset:
+        """`data` with the splits of the run.
+
+        Raises:
+            DataError: the run was begun with other pictures, or has other labels.
+        """
+        return self.run.divided(data) if self.run else data
+
+    def output(self, kind: str) -> Path:
+        """Where the converted model goes unless told otherwise."""
+        return self.weights.with_name(f"{'model' if self.run else self.weights.stem}.{kind}.tflite")
+
+    def facts(self) -> dict[str, Any]:
+        """What the model file says about its making."""
+        if self.run is None:
+            return {}
+        written = self.run.facts()
+        return {
+            "recipe": written["recipe"],
+            "recipe_sha256": written["recipe_sha256"],
+            "seed": written["seed"],
+            "data_sha256": written["data_sha256"],
+            "trained_with": written["versions"],
+        }
+
+
+def find(model: Path | None) -> Source:
+    """What `model` means: a .keras file, the best of a run folder, or by default of the newest run.
+
+    Raises:
+        UsageError: there is none, or its run folder is malformed.
+    """
+    if model is None:
+        found = [run.parent / WEIGHTS for run in RUNS.glob("*/run.json") if (run.parent / WEIGHTS).is_file()]
+        if not found:
+            raise UsageError(f"there is no run in {RUNS}/ yet; train one with fer-train, or name a .keras file")
+        weights = max(found, key=lambda path: path.stat().st_mtime_ns)
+    elif model.is_dir():
+        weights = model / WEIGHTS
+        if not weights.is_file():
+            raise UsageError(f"{model} holds no {WEIGHTS}; name a run folder of fer-train that ended an epoch")
+    elif model.is_file():
+        weights = model
+    else:
+        raise UsageError(f"{model} does not exist; name a run folder of fer-train or a .keras file")
+    in_run = (weights.parent / "run.json").is_file()
+    return Source(weights, open_run(weights.parent) if in_run else None)
+
+
+def load_network(weights: Path) -> tuple[keras.Model, str]:
+    """Load a classifier of square grey pictures; return it with the SHA-256 of its file.
+
+    Raises:
+        ModelFileError: the file is damaged or holds another kind of network.
+    """
+    import keras
+
+    import fer_train.models  # noqa: F401 - registers the layers that a saved network names
+
+    with tempfile.TemporaryDirectory() as folder:
+        # A copy, because a training may replace the file between loading and hashing it.
+        copy = Path(shutil.copy(weights, Path(folder) / "network.keras"))
+        digest = sha256_of(copy)
+        try:
+            network = keras.saving.load_model(copy, compile=False)
+        except Exception as error:  # Keras raises whatever zip, JSON or HDF5 damage leads it to
+            raise ModelFileError(
+                f"{weights} cannot be loaded as a Keras network ({type(error).__name__}); name a .keras file of "
+                "fer-train, or train it again"
+            ) from error
+    shape = network.input_shape
+    if not isinstance(shape, tuple) or len(shape) != 4 or shape[1] is None or shape[1:] != (shape[1], shape[1], 1):
+        raise ModelFileError(f"{weights} takes {shape}, not square grey pictures (n, side, side, 1)")
+    if not isinstance(network.output_shape, tuple) or len(network.output_shape) != 2:
+        raise ModelFileError(f"{weights} gives {network.output_shape}, not one row of probabilities (n, classes)")
+    return network, digest

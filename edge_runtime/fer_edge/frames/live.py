@@ -1,0 +1,183 @@
+"""Live sources through OpenCV: a thread reads, the newest frame wins."""
+
+from __future__ import annotations
+
+import abc
+import threading
+import time
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge.contract.errors import SourceError
+from fer_edge.frames.opencv import Picture, as_frame_image
+from fer_edge.records import Frame
+
+READ_TIMEOUT_S = 0.8
+"""How long one `read` waits for a new frame."""
+
+GRACE_S = 1.0
+"""How long a source may fail to deliver before it counts as gone: a USB camera drops a frame now and then."""
+
+STALL_S = 12.0
+"""How long a read may hang inside the driver; longer than OpenCV's own timeouts, which tell more."""
+
+CLOSE_TIMEOUT_S = 0.5
+
+_RETRY_S = 0.05
+
+
+@dataclass(slots=True)
+class _Picture:
+    image: NDArray[np.uint8]
+    time: float
+    captured: float
+    capture_ms: float
+    buffer: Picture
+
+
+class LiveCapture(abc.ABC):
+    """A camera or stream that is read in a thread of its own, so that a slow loop never sees old frames.
+
+    The thread is a daemon: a read that is stuck in the kernel keeps neither `close` nor the process.
+    `Frame.time` and `captured` are taken when the driver hands the frame over; `capture_ms` is decoding
+    alone. A frame's buffer is written again only after the next `read`.
+
+    Attributes:
+        name: what frames say as their source.
+        dropped: frames that arrived and were replaced by a newer one before they were read.
+    """
+
+    def __init__(self, name: str, *, open_timeout_s: float) -> None:
+        """Open it; at most `open_timeout_s` seconds.
+
+        Raises:
+            SourceError: it cannot be opened.
+        """
+        self.name = name
+        self.dropped = 0
+        self._changed = threading.Condition()
+        self._opened = False
+        self._closing = False
+        self._error: SourceError | None = None
+        self._fresh: _Picture | None = None
+        self._held: _Picture | None = None
+        self._spare: list[Picture] = []
+        self._newest = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name=f"capture {name}", daemon=True)
+        self._thread.start()
+        self._wait_until_open(open_timeout_s)
+
+    @abc.abstractmethod
+    def _open(self) -> cv2.VideoCapture:
+        """Open the device, in the thread; raises SourceError."""
+
+    @abc.abstractmethod
+    def _advice(self) -> str:
+        """What to do where it stopped; the end of a sentence."""
+
+    def read(self) -> Frame | None:
+        """The newest frame that has not been read yet; never None.
+
+        Raises:
+            TimeoutError: none arrived within `READ_TIMEOUT_S`.
+            SourceError: it stopped.
+        """
+        with self._changed:
+            if self._closing:
+                raise SourceError(f"{self.name} is closed")
+            self._changed.wait_for(lambda: self._fresh is not None or self._error is not None, READ_TIMEOUT_S)
+            picture, self._fresh = self._fresh, None
+            if picture is not None:
+                if self._held is not None:
+                    self._spare.append(self._held.buffer)
+                self._held = picture
+            elif self._error is not None:
+                raise self._error
+            elif time.monotonic() - self._newest > STALL_S:
+                raise SourceError(f"{self.name} has delivered no frame for {STALL_S:g} s; {self._advice()}")
+            else:
+                raise TimeoutError(f"no new frame from {self.name} yet")
+        return Frame(
+            image=picture.image,
+            time=picture.time,
+            captured=picture.captured,
+            source=self.name,
+            capture_ms=picture.capture_ms,
+        )
+
+    def close(self) -> None:
+        """Stop reading, within a second even where a read hangs; may be called twice."""
+        with self._changed:
+            self._closing = True
+        self._thread.join(CLOSE_TIMEOUT_S)
+
+    def _wait_until_open(self, timeout_s: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._opened or self._error is not None, timeout_s)
+            if self._opened:
+                return
+            self._closing = True
+            if self._error is not None:
+                raise self._error
+        raise SourceError(f"{self.name} did not answer within {timeout_s:g} s; {self._advice()}")
+
+    def _run(self) -> None:
+        capture: cv2.VideoCapture | None = None
+        try:
+            capture = self._open()
+            with self._changed:
+                self._opened = True
+                self._newest = time.monotonic()
+                self._changed.notify_all()
+            self._pump(capture)
+        except SourceError as error:
+            self._fail(error)
+        except Exception as error:  # whatever the driver raised, the reader has to hear of it
+            # Not its text: OpenCV's can hold the address with its password.
+            self._fail(SourceError(f"{self.name} failed ({type(error).__name__}); {self._advice()}"))
+        finally:
+            if capture is not None:
+                capture.release()
+
+    def _fail(self, error: SourceError) -> None:
+        with self._changed:
+            self._error = error
+            self._changed.notify_all()
+
+    def _pump(self, capture: cv2.VideoCapture) -> None:
+        delivered = time.monotonic()
+        while not self._closing:
+            picture = self._take(capture) if capture.grab() else None
+            now = time.monotonic()
+            if picture is not None:
+                delivered = now
+                self._hand_over(picture)
+            elif now - delivered > GRACE_S:
+                raise SourceError(f"{self.name} stopped delivering frames; {self._advice()}")
+            else:
+                time.sleep(_RETRY_S)
+
+    def _take(self, capture: cv2.VideoCapture) -> _Picture | None:
+        wall, captured = time.time(), time.monotonic()
+        with self._changed:
+            buffer = self._spare.pop() if self._spare else None
+        try:
+            good, buffer = capture.retrieve(buffer)
+        except cv2.error:
+            return None  # one damaged JPEG of a camera is not its end
+        if not good or buffer is None or buffer.size == 0:
+            return None
+        took_ms = 1e3 * (time.monotonic() - captured)
+        return _Picture(as_frame_image(buffer), wall, captured, took_ms, buffer)
+
+    def _hand_over(self, picture: _Picture) -> None:
+        with self._changed:
+            if self._fresh is not None:
+                self.dropped += 1
+                self._spare.append(self._fresh.buffer)
+            self._fresh = picture
+            self._newest = picture.captured
+            self._changed.notify_all()

@@ -1,0 +1,49 @@
+"""A network stream through OpenCV's FFmpeg: rtsp, rtmp, http, udp, tcp."""
+
+from __future__ import annotations
+
+import cv2
+
+from fer_edge.contract.errors import SourceError
+from fer_edge.frames.live import LiveCapture
+from fer_edge.frames.redaction import redact
+
+OPEN_TIMEOUT_MS = 5000
+READ_TIMEOUT_MS = 5000
+
+_NAME_LOOKUP_S = 3.0
+"""FFmpeg's timeout starts only once the host's name is resolved."""
+
+
+class NetworkStream(LiveCapture):
+    """A live stream; its name is the URL without credentials."""
+
+    def __init__(self, url: str) -> None:
+        """Open it; at most eight seconds.
+
+        Raises:
+            SourceError: the address does not answer, or answers with no video.
+        """
+        self._url = url
+        super().__init__(redact(url), open_timeout_s=OPEN_TIMEOUT_MS / 1000 + _NAME_LOOKUP_S)
+
+    def _open(self) -> cv2.VideoCapture:
+        capture = cv2.VideoCapture(
+            self._url,
+            cv2.CAP_FFMPEG,
+            [
+                cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+                OPEN_TIMEOUT_MS,
+                cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+                READ_TIMEOUT_MS,
+                # Decoding on several threads holds back as many frames as there are threads.
+                cv2.CAP_PROP_N_THREADS,
+                1,
+            ],
+        )
+        if not capture.isOpened():
+            raise SourceError(f"{self.name} cannot be opened as a video stream; {self._advice()}")
+        return capture
+
+    def _advice(self) -> str:
+        return "check the address, its user and password, and that the sender is on"

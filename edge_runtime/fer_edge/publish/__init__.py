@@ -1,0 +1,74 @@
+"""Where events go: standard output, files, MQTT. A new sink is one file and one line in `SINKS`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from fer_edge.contract.errors import UsageError
+from fer_edge.publish import file, mqtt, stdout
+from fer_edge.publish.event import Event
+from fer_edge.publish.sinks import Sinks
+from fer_edge.publish.spec import SinkContext
+from fer_edge.seams import EventSink
+
+__all__ = ["SINKS", "Event", "Kind", "SinkContext", "Sinks", "open_sink", "open_sinks"]
+
+
+class Kind(NamedTuple):
+    """A kind of sink: how its spec is written and what opens it."""
+
+    form: str
+    open: Callable[[str, SinkContext], EventSink]
+
+
+SINKS: dict[str, Kind] = {
+    "-": Kind(stdout.FORM, stdout.open_stdout),
+    "file": Kind(file.FORM, file.open_file),
+    "mqtt": Kind(mqtt.FORM, mqtt.open_mqtt),
+    "mqtts": Kind(mqtt.FORM_TLS, mqtt.open_mqtt),
+}
+"""The kinds of sinks by scheme: what stands before the colon of a spec."""
+
+
+def open_sink(spec: str, context: SinkContext) -> EventSink:
+    """Open one sink.
+
+    Args:
+        spec: `-`, `file:PATH`, `mqtt://HOST/TOPIC` and so on, as `SINKS` lists them.
+        context: what the sink may know about the run.
+
+    Raises:
+        UsageError: the spec is of no known kind or malformed.
+        MissingExtraError: its extra is not installed.
+        PublishError: it cannot be opened (missing folder, full disk).
+    """
+    scheme = spec.partition(":")[0]
+    if scheme in SINKS:
+        return SINKS[scheme].open(spec, context)
+    forms = ", ".join(kind.form for kind in SINKS.values())
+    # Only what stands before a colon is shown: a password may stand behind it.
+    if ":" not in spec and "@" not in spec:
+        raise UsageError(f"output {spec!r} is of no known kind (for a file write file:{spec}); there are {forms}")
+    close = difflib.get_close_matches(scheme, SINKS, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise UsageError(f"output {scheme + ':'!r} is of no known kind{hint}; there are {forms}")
+
+
+def open_sinks(specs: Sequence[str], context: SinkContext) -> Sinks:
+    """Open several sinks as one; when one cannot be opened, those before it are closed again.
+
+    Raises:
+        UsageError, MissingExtraError, PublishError: as `open_sink`; UsageError also for a spec given twice.
+    """
+    opened: list[EventSink] = []
+    try:
+        for number, spec in enumerate(specs):
+            if spec in specs[:number]:
+                raise UsageError(f"output number {number + 1} is the same as an earlier one; give each once")
+            opened.append(open_sink(spec, context))
+    except BaseException:
+        Sinks(opened, context).close()
+        raise
+    return Sinks(opened, context)

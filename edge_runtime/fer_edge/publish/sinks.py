@@ -1,0 +1,77 @@
+"""All sinks of a run as one: an event is made once, and a sink that fails does not stop the others."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from fer_edge.contract.errors import PublishError, ReaderGoneError
+from fer_edge.publish.event import Event
+from fer_edge.publish.spec import SinkContext
+from fer_edge.records import FrameResult
+from fer_edge.seams import EventSink
+
+_log = logging.getLogger(__name__)
+
+
+class Sinks:
+    """Publishes each result to every sink that still works.
+
+    A sink that raises PublishError is closed and left out, with one line in the log; the others go on,
+    and leaving the `with` block raises the first such error, so that the run ends with exit 1. A reader
+    that has left (`| head`) is no failure.
+
+    Args:
+        sinks: opened; closed at the end, also when closing one of them fails.
+        context: device and run, for the events.
+    """
+
+    def __init__(self, sinks: Iterable[EventSink], context: SinkContext) -> None:
+        self._context = context
+        self._sinks = list(sinks)
+        self._failure: PublishError | None = None
+
+    def publish(self, result: FrameResult) -> bool:
+        """Give one result to all sinks; frames without faces only to those that want them.
+
+        Returns:
+            False once no sink is left: the run is over.
+        """
+        event = Event(result=result, device=self._context.device, run=self._context.run)
+        for sink in tuple(self._sinks):
+            if not (result.faces or sink.every_frame):
+                continue
+            try:
+                sink.publish(event)
+            except PublishError as error:
+                self._leave_out(sink, error)
+        return bool(self._sinks)
+
+    def close(self) -> None:
+        """Close all sinks; may be called twice."""
+        with contextlib.ExitStack() as stack:
+            while self._sinks:
+                stack.callback(self._sinks.pop().close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+        if error is None and self._failure is not None:
+            raise self._failure
+
+    def _leave_out(self, sink: EventSink, error: PublishError) -> None:
+        self._sinks.remove(sink)
+        sink.close()
+        if isinstance(error, ReaderGoneError):
+            _log.debug("%s", error)
+            return
+        self._failure = self._failure or error
+        if self._sinks:  # the last one's error ends the run and is shown there
+            _log.error("%s; the other outputs go on", error)

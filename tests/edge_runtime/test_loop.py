@@ -1,0 +1,98 @@
+"""The loop: one result a frame, in the full frame's pixels, whatever the source does."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from fakes import BrightnessDetector, LevelClassifier, ListSource, scene
+
+from fer_edge.contract.errors import SourceError
+from fer_edge.contract.labels import FER2013_LABELS
+from fer_edge.expressions.smoothing import Smoother
+from fer_edge.faces.tracking import Tracker
+from fer_edge.loop import Loop
+from fer_edge.records import Frame
+
+
+def loop(items: list[Frame | Exception], classifier: LevelClassifier | None = None, sightings: int = 1) -> Loop:
+    return Loop(
+        ListSource(items), BrightnessDetector(), classifier or LevelClassifier(),
+        tracker=Tracker(sightings=sightings), smoother=Smoother(FER2013_LABELS, dwell_s=0.1),
+    )  # fmt: skip
+
+
+def test_one_result_a_frame_in_order() -> None:
+    results = list(loop([scene(at=n / 30) for n in range(10)]).results())
+    assert [result.seq for result in results] == list(range(10))
+    assert {face.id for result in results for face in result.faces} == {1}
+    assert [result.faces[0].stable for result in results][-1] == "happy"
+    assert results[0].faces[0].stable == "uncertain", "one frame is not enough"
+    assert results[0].faces[0].expression == "happy"
+    assert results[0].faces[0].confidence == pytest.approx(0.88)
+    assert results[0].faces[0].box == (40, 30, 20, 20)
+    assert (results[0].width, results[0].height) == (160, 120)
+    assert set(results[0].stages_ms) == {"capture", "detect", "classify", "other"}
+
+
+def test_the_crop_is_the_face() -> None:
+    crops: list[np.ndarray] = []
+    list(loop([scene(level=200)], LevelClassifier(lambda crop: crops.append(crop.copy()))).results())
+    assert crops[0].shape == (48, 48)
+    assert (crops[0] == 200).all()
+
+
+def test_boxes_are_in_the_full_frame_where_only_a_region_is_looked_at() -> None:
+    (result,) = loop([scene(40, 30, offset=(100, 50), full_size=(640, 480))]).results()
+    assert result.faces[0].box == (140, 80, 20, 20)
+    assert (result.width, result.height) == (640, 480)
+
+
+def test_stills_are_independent_pictures() -> None:
+    stills = [scene(level=170, independent=True, name="a.jpg"), scene(level=190, independent=True, name="b.jpg")]
+    first, second = loop(stills, sightings=3).results()
+    assert first.faces[0].stable == first.faces[0].expression == "happy"
+    assert second.faces[0].stable == second.faces[0].expression == "sad"
+    assert first.faces[0].id != second.faces[0].id
+
+
+def test_a_live_source_with_nothing_new_is_asked_again() -> None:
+    assert len(list(loop([TimeoutError(), scene(), TimeoutError(), scene(at=1)]).results())) == 2
+
+
+def test_a_stop_is_noticed_while_nothing_comes() -> None:
+    source = ListSource([TimeoutError()] * 1000)
+    quiet = Loop(
+        source, BrightnessDetector(), LevelClassifier(), tracker=Tracker(), smoother=Smoother(FER2013_LABELS)
+    )
+    asked = itertools.count()
+    assert list(quiet.results(lambda: next(asked) >= 3)) == []
+    assert len(source.items) == 997
+
+
+def test_what_came_before_a_failure_is_yielded() -> None:
+    seen = []
+    with pytest.raises(SourceError, match="unplugged"):
+        for result in loop([scene(), scene(at=1), SourceError("camera 0 was unplugged")]).results():
+            seen.append(result)
+    assert len(seen) == 2
+
+
+def test_a_face_that_left_is_forgotten_and_comes_back_uncertain() -> None:
+    empty = Frame(image=np.zeros((120, 160), np.uint8), time=0, captured=0, source="list")
+    frames = [scene(at=n / 30) for n in range(20)] + [empty] * 20 + [scene(at=2.0)]
+    results = list(loop(frames).results())
+    assert results[19].faces[0].stable == "happy"
+    assert results[-1].faces[0].id == 2
+    assert results[-1].faces[0].stable == "uncertain"
+    assert all(result.faces == () for result in results[20:40])
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((4, 4), np.float32), np.zeros((0, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros(4, np.uint8)],
+)
+def test_a_frame_of_another_form_is_refused_where_it_is_made(image: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        Frame(image=image, time=0, captured=0, source="test")

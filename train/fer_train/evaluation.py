@@ -1,0 +1,125 @@
+"""How good a classifier is, from its probabilities and the true labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+ECE_BINS = 15
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """Figures of one classifier on one set of pictures; shares are 0..1, tuples are in label order.
+
+    Attributes:
+        labels: names of the classes.
+        confusion: int64, (classes, classes); rows are the truth, columns what was predicted.
+        accuracy: share of pictures whose most probable class is the true one.
+        macro_f1: mean F1 over the classes that occur as truth or prediction, each weighing the same.
+        ece: expected calibration error over 15 equal bins of the highest probability (Guo et al. 2017,
+            arXiv:1706.04599, equation 3): the mean gap between confidence and accuracy.
+        precision: share of the predictions of a class that are right; 0 where it is never predicted.
+        recall: share of the pictures of a class that are found; 0 where it does not occur.
+        f1: harmonic mean of the two; 0 where both are.
+    """
+
+    labels: tuple[str, ...]
+    confusion: NDArray[np.int64]
+    accuracy: float
+    macro_f1: float
+    ece: float
+    precision: tuple[float, ...]
+    recall: tuple[float, ...]
+    f1: tuple[float, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of pictures."""
+        return int(self.confusion.sum())
+
+    @property
+    def support(self) -> tuple[int, ...]:
+        """Pictures of each class."""
+        return tuple(self.confusion.sum(axis=1).tolist())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; shares with six decimals."""
+        return {
+            "count": self.count,
+            "accuracy": round(self.accuracy, 6),
+            "macro_f1": round(self.macro_f1, 6),
+            "ece": round(self.ece, 6),
+            "classes": {
+                label: {
+                    "precision": round(self.precision[i], 6),
+                    "recall": round(self.recall[i], 6),
+                    "f1": round(self.f1[i], 6),
+                    "support": self.support[i],
+                }
+                for i, label in enumerate(self.labels)
+            },
+            "confusion": self.confusion.tolist(),
+        }
+
+    def table(self) -> str:
+        """Precision, recall and F1 of each class and the overall figures, in percent, as lines of text."""
+        width = max(len(label) for label in (*self.labels, "macro-F1"))
+        lines = [f"{'class':{width}}  precision  recall     F1  pictures"]
+        for i, label in enumerate(self.labels):
+            shares = f"{100 * self.precision[i]:9.1f}  {100 * self.recall[i]:6.1f}  {100 * self.f1[i]:5.1f}"
+            lines.append(f"{label:{width}}  {shares}  {self.support[i]:8d}")
+        for name, share in (("accuracy", self.accuracy), ("macro-F1", self.macro_f1), ("ECE", self.ece)):
+            lines.append(f"{name:{width}}  {100 * share:9.2f} %")
+        return "\n".join(lines)
+
+
+def evaluate(probabilities: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Evaluation:
+    """Compare probabilities with the truth.
+
+    Args:
+        probabilities: float, (n, classes), n at least 1, finite; rows sum to 1 within quantization.
+            Of equal probabilities the first class counts as predicted.
+        labels: int, (n,), the true classes, 0 <= label < classes.
+        names: of the classes, in output order.
+
+    Raises:
+        ValueError: shapes or values do not fit.
+    """
+    scores, truth = np.asarray(probabilities, np.float64), np.asarray(labels)
+    classes = len(names)
+    if scores.ndim != 2 or not len(scores) or scores.shape != (len(truth), classes) or truth.ndim != 1:
+        raise ValueError(
+            f"probabilities {scores.shape} and labels {truth.shape} must be (n, {classes}) and (n,), n at least 1"
+        )
+    if not np.isfinite(scores).all():
+        raise ValueError("probabilities must be finite")
+    if truth.dtype.kind not in "iu" or truth.min() < 0 or truth.max() >= classes:
+        raise ValueError(f"labels must be whole numbers from 0 to {classes - 1}")
+    predicted = scores.argmax(axis=1)
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (truth, predicted), 1)
+    hits, true_counts, predicted_counts = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    either = true_counts + predicted_counts
+    f1 = 2 * hits / np.maximum(either, 1)
+    return Evaluation(
+        tuple(names),
+        confusion,
+        accuracy=float(hits.sum() / len(truth)),
+        macro_f1=float(f1[either > 0].mean()),
+        ece=_expected_calibration_error(scores.max(axis=1), predicted == truth),
+        precision=tuple((hits / np.maximum(predicted_counts, 1)).tolist()),
+        recall=tuple((hits / np.maximum(true_counts, 1)).tolist()),
+        f1=tuple(f1.tolist()),
+    )
+
+
+def _expected_calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    # Bin m holds the confidences in ((m - 1) / 15, m / 15].
+    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
+    gaps = np.bincount(bins, weights=right - confidence, minlength=ECE_BINS)
+    return float(np.abs(gaps).sum() / len(confidence))
