@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.environment import model_facts
+from fer_bench.results import legend, letter
 from fer_bench.statistics import wilson_interval
 from fer_convert.verification import mcnemar
 from fer_edge.contract.errors import ModelFileError
@@ -70,11 +71,11 @@ def classify(
     """Probabilities (float32, (n, labels)) of a split's pictures, in the order of `labels`."""
     columns = [classifier.labels.index(label) for label in labels]
     made = np.empty((len(split), len(labels)), np.float32)
+    height, width = split.images.shape[1:]
+    whole = (0, 0, width, height)
     for row, image in enumerate(split.images):
-        height, width = image.shape
         # The loop's own resampling serves networks of another input size.
-        crop = image if image.shape == (classifier.side,) * 2 else crop_gray(image, (0, 0, width, height), classifier.side)
-        made[row] = classifier.classify(crop)[columns]
+        made[row] = classifier.classify(crop_gray(image, whole, classifier.side))[columns]
         on_picture(1)
     return made
 
@@ -110,14 +111,12 @@ def _evaluated(probabilities: NDArray[np.float32], split: Split, labels: tuple[s
 def table(content: dict[str, Any], models: Sequence[Path]) -> str:
     """An accuracy result as lines for a terminal; models are lettered."""
     data, results = content["data"], content["results"]
-    letters = [_letter(number) for number in range(len(models))]
-    lines = [f"{data['split']} of {data['file']}: {data['pictures']} pictures"]
-    for letter, path, facts in zip(letters, models, content["models"], strict=True):
-        lines.append(f"{letter}  {path}  {facts['quantization']}, {facts['bytes'] / 1000:.1f} kB, {facts['sha256'][:12]}")
+    letters = [letter(number) for number in range(len(models))]
+    lines = [f"{data['split']} of {data['file']}: {data['pictures']} pictures", *legend(content["models"], models)]
     rows: list[tuple[str, list[str]]] = [
         ("", letters),
         ("accuracy", [_percent(entry["evaluation"]["accuracy"]) for entry in results]),
-        ("  95 % interval", ["{:.1f}–{:.1f}".format(*(100 * b for b in entry["accuracy_95"])) for entry in results]),
+        ("  95 % interval", ["{:.1f} to {:.1f}".format(*(100 * b for b in entry["accuracy_95"])) for entry in results]),
         ("macro-F1", [_percent(entry["evaluation"]["macro_f1"]) for entry in results]),
         ("ECE, 15 bins", [_percent(entry["evaluation"]["ece"]) for entry in results]),
     ]
@@ -133,12 +132,8 @@ def table(content: dict[str, Any], models: Sequence[Path]) -> str:
             ("McNemar's exact p", ["" if v is None else f"{v['mcnemar_p']:.4f}" for v in versus_first]),
         ]
     width = max(len(title) for title, _ in rows)
-    lines += ["", *(f"{title:<{width}}" + "".join(f"{cell:>12}" for cell in cells) for title, cells in rows)]
+    lines += ["", *(f"{title:<{width}}" + "".join(f"{cell:>14}" for cell in cells) for title, cells in rows)]
     return "\n".join([*lines, "", "all shares in percent"])
-
-
-def _letter(number: int) -> str:
-    return chr(ord("A") + number) if number < 26 else f"#{number + 1}"
 
 
 def _percent(share: float) -> str:

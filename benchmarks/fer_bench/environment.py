@@ -66,7 +66,6 @@ def machine() -> dict[str, Any]:
         "memory_mb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6),
         "architecture": platform.machine(),
         "os": system or platform.system(),
-        "kernel": platform.release(),
         "load_1min": round(os.getloadavg()[0], 2),
     }
 

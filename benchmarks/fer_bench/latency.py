@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.environment import model_facts
+from fer_bench.results import legend, letter
 from fer_bench.statistics import percentiles
 from fer_edge.expressions import litert
 from fer_edge.expressions.litert import LiteRtClassifier
@@ -107,13 +108,12 @@ def time_invokes(classifier: LiteRtClassifier, pictures: NDArray[np.uint8], invo
 
 def table(content: dict[str, Any], models: Sequence[Path]) -> str:
     """A latency result as lines for a terminal."""
-    width = max(len("model"), *(len(str(path)) for path in models))
-    lines = [f"{'model':<{width}}  threads    p50    p95    p99 ms   of the first (range)"]
+    lines = [*legend(content["models"], models), "", "model  threads     p50     p95     p99 ms   of the first (range)"]
     for entry in content["results"]:
         ms, ratio = entry["ms"], entry["ratio"]
         lines.append(
-            f"{models[entry['model']]!s:<{width}}  {entry['threads']:>7}  {ms['p50']:5.3f}  {ms['p95']:5.3f}  "
-            f"{ms['p99']:5.3f}      {ratio['p50']:5.2f} ({ratio['low']:.2f}–{ratio['high']:.2f})"
+            f"{letter(entry['model']):<5}  {entry['threads']:>7}  {ms['p50']:6.3f}  {ms['p95']:6.3f}  {ms['p99']:6.3f}"
+            f"      {ratio['p50']:5.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
         )
     lines += ["", f"{content['rounds']} rounds of {content['invokes']} classifications, preprocessing included"]
     return "\n".join(lines)

@@ -57,7 +57,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
-            raise DataError(f"result {path} has format {content['format']!r}; this fer-bench reads {FORMAT}: measure again")
+            raise DataError(f"result {path} has format {content['format']!r} where {FORMAT} is read; measure again")
     except OSError as error:
         raise DataError(f"result {path} cannot be read ({error.strerror}); make it with fer-bench … --json") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -65,6 +65,24 @@ def read(path: Path) -> dict[str, Any]:
             raise
         raise DataError(f"{path} is not a result of fer-bench ({error!r}); make it with fer-bench … --json") from error
     return content
+
+
+def letter(number: int) -> str:
+    """What a table on the terminal calls the model with this number: A, B, C, …"""
+    return chr(ord("A") + number) if number < 26 else f"#{number + 1}"
+
+
+def legend(models: Sequence[dict[str, Any]], paths: Sequence[Path]) -> list[str]:
+    """Lines that say which model has which letter.
+
+    Args:
+        models: of a result.
+        paths: of the same files, as people gave them.
+    """
+    return [
+        f"{letter(number)}  {path}  {facts['quantization']}, {facts['bytes'] / 1000:.1f} kB, {facts['sha256'][:12]}"
+        for number, (facts, path) in enumerate(zip(models, paths, strict=True))
+    ]
 
 
 def schema() -> dict[str, Any]:

@@ -70,9 +70,6 @@ def draw(split: Split, *, name: str, classes: int, seed: int, pictures: int = PI
     shares = np.rint(available * min(1.0, pictures / len(split))).astype(int)
     shares = np.minimum(np.maximum(shares, available > 0), available)
     rows = np.concatenate(
-        [
-            rng.choice(np.flatnonzero(split.labels == label), count, replace=False)
-            for label, count in enumerate(shares)
-        ]
+        [rng.choice(np.flatnonzero(split.labels == label), count, replace=False) for label, count in enumerate(shares)]
     )
     return CalibrationSet(split.images[np.sort(rows)], tuple(int(n) for n in shares), name, seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ REPORT = "conversion.json"
     help="File to write, or a folder; by default model.KIND.tflite in the run folder.",
 )  # fmt: skip
 def main(
-    model: Path | None, int8: bool, float32: bool, float16: bool, dynamic: bool, data: Path | None,
+    *, model: Path | None, int8: bool, float32: bool, float16: bool, dynamic: bool, data: Path | None,
     calibration: Path | None, max_drop: float, seed: int, output: Path | None,
 ) -> None:  # fmt: skip
     """Convert MODEL, a run folder of fer-train or a .keras file, to a TFLite model file.
@@ -81,6 +82,8 @@ def _outputs(source: sources.Source, kinds: list[str], output: Path | None) -> l
     elif output is not None:
         if len(kinds) > 1:
             raise UsageError(f"-o {output} is one file and {len(kinds)} are to be written; give -o an existing folder")
+        if output.suffix != ".tflite":
+            raise UsageError(f"-o {output} is neither an existing folder nor a file name that ends in .tflite")
         paths = [output]
     folder = paths[0].parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
@@ -93,19 +96,19 @@ def _prepare(source: sources.Source, data: Path | None, calibration: Path | None
     if path is None or (data is None and not path.exists()):
         missing = f"the data set {path} that the run was trained on is gone" if path else "no data set is known"
         raise DataError(f"{missing}: name it with --data PATH (and pictures to calibrate with by --calibration PATH)")
+    if find_spec("tensorflow") is None:
+        raise MissingExtraError("fer-convert", "train")
+    loaded = load_data(path)
+    divided = source.divided(loaded)
+    known = divided if calibration is None else load_data(calibration)
+    name = source.training_split if calibration is None else SPLITS[0]
+    drawn = calibrations.draw(known.split(name), name=name, classes=len(known.labels), seed=seed)
     _import_tensorflow()
     from fer_convert.conversion import Converter, check_fit, float_probabilities
 
     network, digest = sources.load_network(source.weights)
-    loaded = load_data(path)
-    divided = source.divided(loaded)
     check_fit(network, divided, str(source.weights))
-    if calibration is None:
-        name, known = source.training_split, divided
-    else:
-        name, known = SPLITS[0], loaded if calibration == path else load_data(calibration)
-        check_fit(network, known, str(source.weights))
-    drawn = calibrations.draw(known.split(name), name=name, classes=len(known.labels), seed=seed)
+    check_fit(network, known, str(source.weights))
     validation = divided.split(source.validation_split)
     click.echo(f"Calibrating with {len(drawn.images)} pictures of {known.source}, {name}", err=True)
     return Converter(
@@ -124,11 +127,8 @@ def _import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # the converter reads TensorFlow graphs only
     click.echo("Loading TensorFlow", err=True)
-    try:
-        with quiet():
-            import tensorflow  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("fer-convert", "train") from error
+    with quiet():
+        import tensorflow  # noqa: F401
 
 
 def _convert(converter: Converter, kind: str) -> Conversion:
@@ -143,15 +143,23 @@ def _convert(converter: Converter, kind: str) -> Conversion:
 
 
 def _write(done: list[Conversion], paths: list[Path]) -> None:
-    facts = {}
-    for conversion, path in zip(done, paths, strict=True):
-        conversion.model.write(path)
-        facts[conversion.kind] = {"file": path.name, **conversion.report()}
-        found = conversion.comparison
-        click.echo(
-            f"{path}  {path.stat().st_size / 1000:.1f} kB, network {len(conversion.model.flatbuffer) / 1000:.1f} kB, "
-            f"accuracy {100 * found.before.accuracy:.2f} % float, {100 * found.after.accuracy:.2f} % {conversion.kind}"
-        )
     report = paths[0].with_name(REPORT)
-    write_text(report, json.dumps({"models": facts, "made": done[0].model.facts}, indent=2) + "\n")
-    click.echo(f"{report}  every operator, tensor and figure")
+    found = {
+        conversion.kind: {"file": path.name, **conversion.report()}
+        for conversion, path in zip(done, paths, strict=True)
+    }
+    try:
+        for conversion, path in zip(done, paths, strict=True):
+            conversion.model.write(path)
+        write_text(report, json.dumps(found, indent=2) + "\n")
+    except OSError as error:
+        raise UsageError(
+            f"{report.parent} cannot be written to ({error.strerror}); give another place with -o"
+        ) from error
+    for conversion, path in zip(done, paths, strict=True):
+        before, after = conversion.comparison.before, conversion.comparison.after
+        click.echo(
+            f"{path}: {path.stat().st_size / 1000:.1f} kB, network {len(conversion.model.flatbuffer) / 1000:.1f} kB, "
+            f"accuracy {100 * before.accuracy:.2f} % float, {100 * after.accuracy:.2f} % {conversion.kind}"
+        )
+    click.echo(f"{report}: every operator, tensor and figure")

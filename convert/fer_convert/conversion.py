@@ -52,7 +52,7 @@ class Conversion:
                 "float": found.before.to_dict(),
                 self.kind: found.after.to_dict(),
             },
-            **self.contents.facts(),
+            "facts": self.model.facts,
             "graph": self.contents.listing(),
         }
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fer_edge.contract.model_file import GOLDEN_TOLERANCE_STEPS, Golden
 
 COUNT = 6
-CANDIDATES = 384
+CANDIDATES = 1024
 GREY_LEVELS = 16
 """Levels a drawing may have: few, so that six of them deflate to about 2 kB."""
 
@@ -44,16 +44,12 @@ def make(
     ranked = np.sort(outputs, axis=1)
     leads = ranked[:, -1] - ranked[:, -2]
     safe = np.flatnonzero(leads > SAFE_LEAD)
-    if not len(safe):
-        chosen = [int(leads.argmax())]
-    else:
-        order = safe[np.argsort(np.abs(leads[safe] - IDEAL_LEAD), kind="stable")]
-        tops = outputs.argmax(axis=1)
-        _, first_of_label = np.unique(tops[order], return_index=True)
-        varied = order[np.sort(first_of_label)]
-        rest = [row for row in order if row not in varied]
-        chosen = [int(row) for row in (*varied, *rest)][:count]
-    return Golden(np.stack([drawings[row] for row in chosen]), outputs[chosen])
+    order = safe[np.argsort(np.abs(leads[safe] - IDEAL_LEAD), kind="stable")]
+    tops = outputs[order].argmax(axis=1)
+    turn = [int((tops[:place] == top).sum()) for place, top in enumerate(tops)]
+    # The best drawing of each label first, then the second best of each.
+    chosen = order[np.argsort(turn, kind="stable")][:count] if len(order) else leads.argmax(keepdims=True)
+    return Golden(np.stack(drawings)[chosen], outputs[chosen])
 
 
 def _pattern(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:

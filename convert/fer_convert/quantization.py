@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,7 +97,11 @@ def quiet() -> Iterator[None]:
         try:
             os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)
-            with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+            with (
+                contextlib.redirect_stdout(nowhere),
+                contextlib.redirect_stderr(nowhere),
+                warnings.catch_warnings(action="ignore"),
+            ):
                 yield
         finally:
             for descriptor, original in zip((1, 2), kept, strict=True):

@@ -11,8 +11,7 @@ def table(conversion: Conversion) -> str:
     before, after = found.before, found.after
     rows = [("accuracy", before.accuracy, after.accuracy), ("macro F1", before.macro_f1, after.macro_f1)]
     rows += [
-        (f"recall {label}", *shares)
-        for label, *shares in zip(before.labels, before.recall, after.recall, strict=True)
+        (f"recall {label}", *shares) for label, *shares in zip(before.labels, before.recall, after.recall, strict=True)
     ]
     rows.append(("calibration error", before.ece, after.ece))
     width = max(len(name) for name, *_ in rows)

@@ -104,7 +104,7 @@ def config_group() -> None:
 @click.option("--config", "path", type=click.Path(path_type=Path))
 def config_show(path: Path | None) -> None:
     """Print the settings in force, as JSON, with passwords removed."""
-    from fer_edge.frames import redact
+    from fer_edge.frames.redaction import redact
 
     values = dataclasses.asdict(config.load(path))
     values["source"] = redact(values["source"])

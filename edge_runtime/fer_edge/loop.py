@@ -47,7 +47,8 @@ class Loop:
     def step(self, frame: Frame) -> FrameResult:
         """What one frame shows."""
         began = time.perf_counter()
-        detections = self._detector.detect(frame)
+        expected = [] if frame.independent else self._tracker.expected(frame.captured)
+        detections = self._detector.detect(frame, expected)
         detected = time.perf_counter()
         if frame.independent:
             tracks = self._tracker.independent(detections)

@@ -71,14 +71,10 @@ def with_yunet(fer_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.mark.parametrize(("detector", "share"), [("yunet", 0.9), ("haar", 0.6)])
-def test_a_clip_with_a_real_face(
-    fer_data: Path, with_yunet: Path, tmp_path: Path, detector: str, share: float
-) -> None:
+def test_a_clip_with_a_real_face(fer_data: Path, with_yunet: Path, tmp_path: Path, detector: str, share: float) -> None:
     clip = fer_data / "faces" / "head-pose-face-detection-female.gif"
     out = tmp_path / "out.jsonl"
-    done = fer_edge(
-        "run", "--source", clip, "--detector", detector, "--publish", f"file:{out}", data_home=with_yunet
-    )
+    done = fer_edge("run", "--source", clip, "--detector", detector, "--publish", f"file:{out}", data_home=with_yunet)
     assert done.returncode == 0, done.stderr
     found = events(out)
     assert len(found) >= share * 23
@@ -112,8 +108,20 @@ def test_a_clip_with_the_demo_face_and_haar_alone(demo_clip: Path, tmp_path: Pat
 
 
 def test_json_lines_on_a_pipe_and_a_reader_that_leaves(demo_clip: Path) -> None:
-    command = [sys.executable, "-m", "fer_edge", "run", "--source", str(demo_clip), "--detector", "haar", "--every-frame"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "fer_edge",
+        "run",
+        "--source",
+        str(demo_clip),
+        "--detector",
+        "haar",
+        "--every-frame",
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         first = json.loads(process.stdout.readline())

@@ -63,9 +63,7 @@ def test_a_live_source_with_nothing_new_is_asked_again() -> None:
 
 def test_a_stop_is_noticed_while_nothing_comes() -> None:
     source = ListSource([TimeoutError()] * 1000)
-    quiet = Loop(
-        source, BrightnessDetector(), LevelClassifier(), tracker=Tracker(), smoother=Smoother(FER2013_LABELS)
-    )
+    quiet = Loop(source, BrightnessDetector(), LevelClassifier(), tracker=Tracker(), smoother=Smoother(FER2013_LABELS))
     asked = itertools.count()
     assert list(quiet.results(lambda: next(asked) >= 3)) == []
     assert len(source.items) == 997

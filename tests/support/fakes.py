@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from fer_edge.contract.labels import FER2013_LABELS
-from fer_edge.records import Detection, Frame, Framing
+from fer_edge.records import Box, Detection, Frame, Framing
 
 
 class ListSource:
@@ -35,7 +35,7 @@ class BrightnessDetector:
     name = "brightness"
     framing = Framing(scale=1.0, rise=0.0)
 
-    def detect(self, frame: Frame) -> Sequence[Detection]:
+    def detect(self, frame: Frame, expected: Sequence[Box] = ()) -> Sequence[Detection]:
         bright = frame.image if frame.image.ndim == 2 else frame.image.max(axis=2)
         rows, columns = np.nonzero(bright > 100)
         if not len(rows):
@@ -60,9 +60,7 @@ class LevelClassifier:
         return p
 
 
-def scene(
-    x: int = 40, y: int = 30, *, level: int = 170, at: float = 0.0, size: int = 20, **facts: object
-) -> Frame:
+def scene(x: int = 40, y: int = 30, *, level: int = 170, at: float = 0.0, size: int = 20, **facts: object) -> Frame:
     """A dark 160x120 frame with one bright square face; level 170 is `happy`."""
     image = np.zeros((120, 160), np.uint8)
     image[y : y + size, x : x + size] = level

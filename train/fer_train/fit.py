@@ -53,17 +53,17 @@ def fit(
         train, classes=len(data.labels), batch_size=training.batch_size,
         augmentation=recipe.augmentation, seed=run.seed,
     )  # fmt: skip
+    model = models.build(**recipe.model, classes=len(data.labels), side=train.images.shape[1])
+    model.compile(
+        optimizer=_optimizer(training, len(batches)),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
+        metrics=["accuracy"],
+    )
     checkpoint = run.folder / "last.keras"
     if checkpoint.exists():
-        model = models.load(checkpoint, compiled=True)
-    else:
-        side = train.images.shape[1]
-        model = models.build(**recipe.model, classes=len(data.labels), side=side)
-        model.compile(
-            optimizer=_optimizer(training, len(batches)),
-            loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
-            metrics=["accuracy"],
-        )
+        # Only the state is taken from the file: Keras does not save what AdamW leaves undecayed.
+        model.optimizer.build(model.trainable_variables)
+        models.restore(model, checkpoint)
     done = int(model.optimizer.iterations) // len(batches)
     if done < training.epochs:
         model.fit(

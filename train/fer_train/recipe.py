@@ -55,7 +55,7 @@ class Training:
             batch_size=(1, 65_536),
             learning_rate=(1e-9, 10.0),
             decay=(1e-6, 1.0),
-            warmup_epochs=(0.0, self.epochs),
+            warmup_epochs=(0.0, 100_000.0),
             weight_decay=(0.0, 1.0),
             label_smoothing=(0.0, 0.99),
         )

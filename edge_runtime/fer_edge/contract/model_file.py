@@ -90,6 +90,11 @@ class ModelFile:
     facts: dict[str, Any] = field(default_factory=dict)
     flatbuffer: bytes = field(repr=False)
 
+    def __post_init__(self) -> None:
+        taken = _OWN_KEYS & self.facts.keys()
+        if taken:
+            raise ValueError(f"facts may not be called {', '.join(sorted(taken))}: the model file itself says these")
+
     @property
     def sha256(self) -> str:
         """SHA-256 over every byte of the flatbuffer: the model's identity."""
@@ -118,7 +123,7 @@ class ModelFile:
         with zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
             for name, text in (
                 ("labels.txt", "".join(f"{label}\n" for label in self.labels)),
-                ("metadata.json", json.dumps(self.metadata(), separators=(",", ":"))),
+                ("metadata.json", json.dumps(self.metadata(), separators=(",", ":"), allow_nan=False)),
             ):
                 # A fixed date keeps equal content equal, byte by byte.
                 member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
@@ -228,11 +233,13 @@ def _side(values: dict[str, Any]) -> int:
 
 
 def _tensor(values: dict[str, Any]) -> Tensor:
-    dtype, scale, zero_point = values["dtype"], float(values["scale"]), int(values["zero_point"])
+    dtype, scale, zero_point = values["dtype"], float(values["scale"]), values["zero_point"]
     if dtype not in ("int8", "float32"):
         raise ValueError(f"tensor type {dtype!r} is neither int8 nor float32")
     if not np.isfinite(scale) or (dtype == "int8" and scale <= 0.0):
         raise ValueError(f"scale {scale} is not a positive number")
+    if type(zero_point) is not int or not -128 <= zero_point <= 127:
+        raise ValueError(f"zero point {zero_point!r} is not a whole number from -128 to 127")
     return Tensor(dtype, scale, zero_point)
 
 
@@ -241,10 +248,10 @@ def _golden(values: dict[str, Any], side: int, classes: int) -> Golden:
     if not 1 <= len(pictures) <= MAX_GOLDEN:
         raise ValueError(f"{len(pictures)} golden inputs; 1 to {MAX_GOLDEN} are allowed")
     try:
-        raw = b"".join(base64.b64decode(picture, validate=True) for picture in pictures)
+        raw = [base64.b64decode(picture, validate=True) for picture in pictures]
     except binascii.Error as error:
         raise ValueError("golden inputs are not base64") from error
-    inputs = np.frombuffer(raw, np.uint8).reshape(len(pictures), side, side)
+    inputs = np.stack([np.frombuffer(picture, np.uint8).reshape(side, side) for picture in raw])
     probabilities = np.array(values["probabilities"], np.float32)
     if probabilities.shape != (len(pictures), classes) or not np.isfinite(probabilities).all():
         raise ValueError(f"golden outputs of shape {probabilities.shape} where ({len(pictures)}, {classes}) is needed")
@@ -265,11 +272,12 @@ def replay_golden(model: ModelFile, classify: Callable[[NDArray[np.uint8]], NDAr
     worst = 0
     for number, (picture, promised) in enumerate(zip(model.golden.inputs, model.golden.probabilities, strict=True)):
         computed = classify(picture)
-        steps = round(float(np.abs(computed - promised).max()) * 256) if np.isfinite(computed).all() else 256
+        comparable = computed.shape == promised.shape and np.isfinite(computed).all()
+        steps = round(float(np.abs(computed - promised).max()) * 256) if comparable else 256
         worst = max(worst, steps)
         if steps > GOLDEN_TOLERANCE_STEPS or computed.argmax() != promised.argmax():
             raise ModelFileError(
-                f"this TFLite runtime computes something else than the model file {model.name!r} promises (golden input "
-                f"{number}: {steps} of 256 steps off); install ai-edge-litert"
+                f"this TFLite runtime computes something else than the model file {model.name!r} promises "
+                f"(golden input {number}: {steps} of 256 steps off); install ai-edge-litert"
             )
     return worst

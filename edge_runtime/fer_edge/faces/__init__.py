@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from fer_edge.contract.errors import DetectorError
+from fer_edge.faces.search import FaceSearch
 from fer_edge.faces.weights import find_yunet
 from fer_edge.seams import FaceDetector
 
@@ -13,13 +14,14 @@ log = logging.getLogger(__name__)
 DETECTORS = ("auto", "haar", "yunet")
 
 
-def open_detector(name: str, *, width: int = 320, min_face: int = 48) -> FaceDetector:
+def open_detector(name: str, *, width: int = 320, min_face: int = 24, scan_interval_s: float = 0.5) -> FaceDetector:
     """Make the detector called `name`; `auto` is YuNet where its weights are installed, else Haar.
 
     Args:
         name: one of `DETECTORS`.
         width: width in pixels that YuNet looks at.
         min_face: smallest face in pixels of the frame.
+        scan_interval_s: time between two scans of the whole frame while faces are known, seconds.
 
     Raises:
         DetectorError: YuNet was asked for and its weights are not there or cannot be loaded.
@@ -32,7 +34,7 @@ def open_detector(name: str, *, width: int = 320, min_face: int = 48) -> FaceDet
 
         if name == "auto":
             log.warning("YuNet's weights are not installed, so Haar looks for faces; run: fer-edge model pull yunet")
-        return HaarDetector(min_face=min_face)
+        return FaceSearch(HaarDetector(min_face=min_face), scan_interval_s=scan_interval_s)
     from fer_edge.faces.yunet import YuNetDetector
 
-    return YuNetDetector(weights, width=width, min_face=min_face)
+    return FaceSearch(YuNetDetector(weights, width=width, min_face=min_face), scan_interval_s=scan_interval_s)

@@ -7,6 +7,8 @@ a `Framing`, measured on FER2013 pictures shown at 120 to 300 px in a 640x480 sc
 
 from __future__ import annotations
 
+from typing import cast
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -34,16 +36,29 @@ def crop_gray(image: NDArray[np.uint8], square: Box, side: int) -> NDArray[np.ui
     left, right = _visible(x, extent, width)
     top, bottom = _visible(y, extent, height)
     seen = image[top:bottom, left:right]
-    gray = seen if seen.ndim == 2 else cv2.cvtColor(seen, cv2.COLOR_BGR2GRAY)
     zoom = side / extent
     cut = (min(side, max(1, round((right - left) * zoom))), min(side, max(1, round((bottom - top) * zoom))))
-    resized = cv2.resize(gray, cut, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR)
+    taken = resized(luma(seen), cut)
     if cut == (side, side):
-        return resized
+        return taken
     pad_left = min(max(round((left - x) * zoom), 0), side - cut[0])
     pad_top = min(max(round((top - y) * zoom), 0), side - cut[1])
-    return cv2.copyMakeBorder(
-        resized, pad_top, side - cut[1] - pad_top, pad_left, side - cut[0] - pad_left, cv2.BORDER_REPLICATE
+    padded = cv2.copyMakeBorder(
+        taken, pad_top, side - cut[1] - pad_top, pad_left, side - cut[0] - pad_left, cv2.BORDER_REPLICATE
+    )
+    return cast(NDArray[np.uint8], padded)
+
+
+def luma(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Grey levels (uint8, (height, width), BT.601) of a luma or BGR picture; luma is returned as it is."""
+    return image if image.ndim == 2 else cast(NDArray[np.uint8], cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
+
+
+def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture of `size` (width, height): by area where it shrinks, linear where it grows."""
+    shrinks = size[0] < image.shape[1]
+    return cast(
+        NDArray[np.uint8], cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     )
 
 

@@ -6,12 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from fer_edge.contract.errors import DetectorError
-from fer_edge.records import Detection, Frame, Framing
+from fer_edge.faces.framing import crop_gray, luma, resized
+from fer_edge.faces.search import window_around
+from fer_edge.records import Box, Detection, Frame, Framing
 
 WORKING_WIDTH = 640
 """Frames are brought to this width: at 320 the cascade finds 42 of 109 faces that it finds at 640."""
+
+WINDOW_SIDE = 120
+WINDOW_FACTOR = 1.7
+"""A window in which a known face has 70 pixels; side of the window over that of the face."""
+MIN_NEIGHBORS = 5
 
 
 class HaarDetector:
@@ -27,7 +36,7 @@ class HaarDetector:
     name = "haar"
     framing = Framing(scale=1.04, rise=0.0)
 
-    def __init__(self, *, min_face: int = 48) -> None:
+    def __init__(self, *, min_face: int = 24) -> None:
         folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
         path = Path(folder) / "haarcascade_frontalface_default.xml"
         if not folder or not path.is_file() or not hasattr(cv2, "CascadeClassifier"):
@@ -38,14 +47,27 @@ class HaarDetector:
         self._cascade = cv2.CascadeClassifier(str(path))
         self._min_face = min_face
 
-    def detect(self, frame: Frame) -> Sequence[Detection]:
-        """Faces in pixels of `frame.image`."""
+    def scan(self, frame: Frame) -> Sequence[Detection]:
+        """All faces in pixels of `frame.image`."""
         image = frame.image
         zoom = WORKING_WIDTH / image.shape[1]
         if zoom != 1:
             size = (WORKING_WIDTH, max(1, round(image.shape[0] * zoom)))
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR)
-        gray = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        smallest = max(24, round(self._min_face * zoom))
-        found = self._cascade.detectMultiScale(gray, scaleFactor=1.1, minNeighbors=5, minSize=(smallest, smallest))
-        return [Detection((x / zoom, y / zoom, w / zoom, h / zoom)) for x, y, w, h in found]
+            image = resized(image, size)
+        return self._found(luma(image), (0.0, 0.0), 1 / zoom, smallest=max(24, round(self._min_face * zoom)))
+
+    def look(self, frame: Frame, box: Box) -> Sequence[Detection]:
+        """Faces of about the size of `box` in a window around it, in pixels of `frame.image`."""
+        window = window_around(box, WINDOW_FACTOR)
+        zoom = window[2] / WINDOW_SIDE
+        face = WINDOW_SIDE / WINDOW_FACTOR
+        patch = crop_gray(frame.image, window, WINDOW_SIDE)
+        return self._found(patch, window[:2], zoom, smallest=round(0.75 * face), largest=round(1.35 * face))
+
+    def _found(
+        self, gray: NDArray[np.uint8], corner: tuple[float, float], zoom: float, *, smallest: int, largest: int = 0
+    ) -> list[Detection]:
+        found = self._cascade.detectMultiScale(
+            gray, scaleFactor=1.1, minNeighbors=MIN_NEIGHBORS, minSize=(smallest, smallest), maxSize=(largest, largest)
+        )
+        return [Detection((x * zoom + corner[0], y * zoom + corner[1], w * zoom, h * zoom)) for x, y, w, h in found]

@@ -57,6 +57,10 @@ class Tracker:
                 seen.append(Track(state.id, state.detection))
         return sorted(seen, key=lambda track: track.id)
 
+    def expected(self, captured: float) -> list[Box]:
+        """Where the faces of the newest frame should be at `captured` (monotonic seconds)."""
+        return [state.predict(captured) for state in self._states if state.missed == 0]
+
     def independent(self, detections: Sequence[Detection]) -> list[Track]:
         """Tracks of a picture that has nothing to do with the one before: each face is new."""
         return [Track(self._new_id(), detection) for detection in detections]

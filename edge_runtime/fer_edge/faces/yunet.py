@@ -7,13 +7,20 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from fer_edge.contract.errors import DetectorError
-from fer_edge.records import Detection, Frame, Framing
+from fer_edge.faces.framing import crop_gray, resized
+from fer_edge.faces.search import window_around
+from fer_edge.records import Box, Detection, Frame, Framing
 
 SCORE_THRESHOLD = 0.6
 NMS_THRESHOLD = 0.3
 TOP_K = 500
+WINDOW_SIDE = 96
+"""Pixels. With 64, turned heads are lost."""
+WINDOW_FACTOR = 1.7
+"""Side of a window over the face's longer side."""
 
 
 class YuNetDetector:
@@ -31,10 +38,12 @@ class YuNetDetector:
     name = "yunet"
     framing = Framing(scale=1.10, rise=0.026)
 
-    def __init__(self, weights: Path, *, width: int = 320, min_face: int = 48) -> None:
+    def __init__(self, weights: Path, *, width: int = 320, min_face: int = 24) -> None:
         try:
-            self._net = cv2.FaceDetectorYN.create(
-                str(weights), "", (width, width), SCORE_THRESHOLD, NMS_THRESHOLD, TOP_K
+            # Each size has a net of its own: changing a net's size costs more than a window.
+            self._scanner, self._looker = (
+                cv2.FaceDetectorYN.create(str(weights), "", (side, side), SCORE_THRESHOLD, NMS_THRESHOLD, TOP_K)
+                for side in (width, WINDOW_SIDE)
             )
         except cv2.error as error:
             raise DetectorError(
@@ -42,29 +51,39 @@ class YuNetDetector:
             ) from error
         self._width = width
         self._min_face = min_face
-        self._input_size = (0, 0)
+        self._scan_size = (width, width)
 
-    def detect(self, frame: Frame) -> Sequence[Detection]:
-        """Faces in pixels of `frame.image`, with eyes and score."""
+    def scan(self, frame: Frame) -> Sequence[Detection]:
+        """All faces in pixels of `frame.image`, with eyes and score."""
         image = frame.image
         small = image if frame.small is None else frame.small
         if small.shape[1] > self._width:
             size = (self._width, max(1, round(small.shape[0] * self._width / small.shape[1])))
-            small = cv2.resize(small, size, interpolation=cv2.INTER_AREA)
-        if small.ndim == 2:
-            small = cv2.cvtColor(small, cv2.COLOR_GRAY2BGR)
-        if self._input_size != (small.shape[1], small.shape[0]):
-            self._input_size = (small.shape[1], small.shape[0])
-            self._net.setInputSize(self._input_size)
-        _, rows = self._net.detect(small)
-        if rows is None:
-            return []
-        zoom = np.array([image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]])
+            small = resized(small, size)
+        size = (small.shape[1], small.shape[0])
+        if self._scan_size != size:
+            self._scan_size = size
+            self._scanner.setInputSize(size)
+        zoom = (image.shape[1] / size[0], image.shape[0] / size[1])
+        return self._found(self._scanner, small, (0.0, 0.0), zoom)
+
+    def look(self, frame: Frame, box: Box) -> Sequence[Detection]:
+        """Faces in a window around `box`, in pixels of `frame.image`, with eyes and score."""
+        window = window_around(box, WINDOW_FACTOR)
+        patch = crop_gray(frame.image, window, WINDOW_SIDE)
+        zoom = window[2] / WINDOW_SIDE
+        return self._found(self._looker, patch, window[:2], (zoom, zoom))
+
+    def _found(
+        self, net: cv2.FaceDetectorYN, image: NDArray[np.uint8], corner: tuple[float, float], zoom: tuple[float, float]
+    ) -> list[Detection]:
+        _, rows = net.detect(image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
         found = []
-        for row in np.asarray(rows, np.float64):
-            x, y, width, height = row[:4] * np.tile(zoom, 2)
+        for row in () if rows is None else np.asarray(rows, np.float64):
+            width, height = row[2] * zoom[0], row[3] * zoom[1]
             if not (np.isfinite(row).all() and min(width, height) > 0 and max(width, height) >= self._min_face):
                 continue
-            left, right = sorted(map(tuple, (row[4:8].reshape(2, 2) * zoom).tolist()))
-            found.append(Detection((x, y, width, height), float(row[14]), (left, right)))
+            x, y, *eyes = (float(v * zoom[n % 2] + corner[n % 2]) for n, v in enumerate(row[[0, 1, 4, 5, 6, 7]]))
+            left, right = sorted(((eyes[0], eyes[1]), (eyes[2], eyes[3])))
+            found.append(Detection((x, y, float(width), float(height)), float(row[14]), (left, right)))
         return found

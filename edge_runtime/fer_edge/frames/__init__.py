@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -53,8 +54,7 @@ def list_cameras() -> list[tuple[str, str]]:
         _log.debug("%s", error)
         found = []
     for device in devices.devices():
-        unknown = " (may not be opened: sudo usermod -aG video $USER, then log in again)"
-        found.append((str(device.path), device.name + (unknown if device.captures is None else "")))
+        found.append((str(device.path), device.name + (f" ({_LOCKED})" if device.captures is None else "")))
     return found
 
 
@@ -67,7 +67,11 @@ def _auto(spec: str, options: SourceOptions) -> FrameSource:
         # Only a Raspberry Pi is expected to have it.
         _log.log(logging.WARNING if picamera2.on_raspberry_pi() else logging.DEBUG, "%s", error)
         on_connector = []
-    cameras = [device for device in devices.devices() if device.captures]
+    found = devices.devices()
+    for device in found:
+        if device.captures is None:
+            _log.warning("%s is left out: it %s", device.path, _LOCKED)
+    cameras = [device for device in found if device.captures]
     if on_connector:
         chosen, why = on_connector[0]
     elif cameras:
@@ -76,6 +80,9 @@ def _auto(spec: str, options: SourceOptions) -> FrameSource:
         chosen, why = "demo", "no camera was found"
     _log.info("source auto: %s (%s)", chosen, why)
     return next(kind for kind in _KINDS if kind.claims(chosen)).open(chosen, options)
+
+
+_LOCKED = "may not be opened: sudo usermod -aG video $USER, then log in again"
 
 
 def _picamera2(spec: str, options: SourceOptions) -> FrameSource:
@@ -130,7 +137,8 @@ _KINDS = (
     _Kind(_matches(r"(/dev/video)?\d{1,3}"), _v4l2),
     _Kind(_matches("demo"), _demo),
     _Kind(_matches(r"(?i:rtsps?|rtmp|https?|udp|tcp)://[^/].*"), _network),
-    _Kind(lambda spec: spec and Path(spec).exists(), _file),
+    # Path.exists raises where a name is too long or a folder is locked.
+    _Kind(os.path.exists, _file),
 )
 
 _ACCEPTED = (
@@ -142,5 +150,5 @@ _ACCEPTED = (
 def _nonsense(spec: str) -> str:
     shown = redact(spec)
     if "://" not in spec and ("/" in spec or Path(spec).suffix):
-        return f"source {shown!r} does not exist; check the path, or give {_ACCEPTED}"
+        return f"source {shown!r} does not exist, or this user may not see it; check the path, or give {_ACCEPTED}"
     return f"source {shown!r} is not known; give {_ACCEPTED}"

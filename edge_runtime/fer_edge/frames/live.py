@@ -148,17 +148,18 @@ class LiveCapture(abc.ABC):
             self._changed.notify_all()
 
     def _pump(self, capture: cv2.VideoCapture) -> None:
-        delivered = time.monotonic()
+        failing_since: float | None = None
         while not self._closing:
             picture = self._take(capture) if capture.grab() else None
-            now = time.monotonic()
             if picture is not None:
-                delivered = now
+                failing_since = None
                 self._hand_over(picture)
-            elif now - delivered > GRACE_S:
+                continue
+            now = time.monotonic()
+            failing_since = failing_since or now
+            if now - failing_since > GRACE_S:
                 raise SourceError(f"{self.name} stopped delivering frames; {self._advice()}")
-            else:
-                time.sleep(_RETRY_S)
+            time.sleep(_RETRY_S)
 
     def _take(self, capture: cv2.VideoCapture) -> _Picture | None:
         wall, captured = time.time(), time.monotonic()

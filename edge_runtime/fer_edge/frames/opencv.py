@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, cast
 
 # FFmpeg inside OpenCV reads this when the first video is opened; -8 is AV_LOG_QUIET.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -29,7 +29,7 @@ def as_frame_image(picture: Picture) -> NDArray[np.uint8]:
         The picture itself, or a view of it, wherever it already fits.
     """
     deep = picture.dtype == np.uint16
-    image: NDArray[np.uint8] = (picture.view(np.uint16) >> 8).astype(np.uint8) if deep else picture.view(np.uint8)
+    image = (picture.view(np.uint16) >> 8).astype(np.uint8) if deep else cast(NDArray[np.uint8], picture)
     if image.ndim == 3 and image.shape[2] == 1:
         return image[:, :, 0]
     if image.ndim == 3 and image.shape[2] == 4:

@@ -35,6 +35,9 @@ RECONNECT_S = (1, 120)
 KEEPALIVE_S = 30
 """A broker that is silent for one and a half times this long is given up, seconds."""
 
+FIRST_CONNECT_S = 2.0
+"""Time that opening waits for the broker's first answer, so that a short run loses nothing, seconds."""
+
 CLOSE_S = 1.0
 """Time that closing may take, seconds."""
 
@@ -67,8 +70,9 @@ def open_mqtt(spec: str, context: SinkContext) -> MqttSink:
     """Open `mqtt://` or `mqtts://`; with `?qos=1` or `?qos=2` the broker confirms each event.
 
     The user may stand in the spec or in FER_EDGE_MQTT_USER. The password comes from FER_EDGE_MQTT_PASSWORD
-    or from the file that FER_EDGE_MQTT_PASSWORD_FILE names, never from the spec, which everybody on the
-    machine can read. `mqtts` trusts the system's certificates, or those in the file FER_EDGE_MQTT_CA.
+    or from the file that FER_EDGE_MQTT_PASSWORD_FILE names and is used where there is a user; it never stands
+    in the spec, which everybody on the machine can read. `mqtts` trusts the system's certificates, or those in
+    the file FER_EDGE_MQTT_CA.
 
     Raises:
         UsageError: the spec is malformed or holds a password.
@@ -95,21 +99,23 @@ def parse_broker(spec: str) -> Broker:
     if not host or port == 0:
         raise UsageError(f"an MQTT output lacks its host or names port 0; it is written {form}")
     topic = unquote(url.path.removeprefix("/"))
-    if not topic or url.fragment or any(character in topic for character in "#+\0") or len(topic.encode()) > 65_000:
+    # urlsplit() takes a # for the beginning of a fragment.
+    if not topic or "#" in spec or any(character in topic for character in "#+\0") or len(topic.encode()) > 65_000:
         raise UsageError(f"an MQTT output needs a topic, in which # and + are not allowed; it is written {form}")
+    user = unquote(url.username) if url.username else os.environ.get("FER_EDGE_MQTT_USER")
     return Broker(
         host=host,
         port=port or _PORTS[url.scheme],
         topic=topic,
         qos=whole_number_options(url.query, form, qos=(0, range(3)))["qos"],
-        user=unquote(url.username) if url.username else os.environ.get("FER_EDGE_MQTT_USER"),
-        password=_password(),
+        user=user or None,
+        password=_password() if user else None,
         tls=_tls() if url.scheme == "mqtts" else None,
     )
 
 
 class MqttSink:
-    """Publishes from a thread of its own and never waits for the broker.
+    """Publishes from a thread of its own; once open it never waits for the broker.
 
     While the broker is away, connecting goes on with growing pauses, and events are dropped and counted:
     they tell what is seen now. TOPIC/availability is retained: `online` while connected, else `offline`
@@ -140,6 +146,7 @@ class MqttSink:
         self._where = f"{broker.host}:{broker.port}"
         self.name = f"MQTT broker {self._where}"
         self._pending: deque[MQTTMessageInfo] = deque()
+        self._tried = threading.Event()
         self._online = threading.Event()
         self._ended = threading.Event()
         self._closing = False
@@ -158,6 +165,7 @@ class MqttSink:
         self._client.on_publish = self._on_publish
         self._client.connect_async(broker.host, broker.port, keepalive=KEEPALIVE_S)
         self._client.loop_start()
+        self._tried.wait(FIRST_CONNECT_S)
 
     def publish(self, event: Event) -> None:
         """Hand one event to the network thread; dropped and counted where there is no connection or no room."""
@@ -184,10 +192,7 @@ class MqttSink:
         self.dropped += len(self._pending)
         self._pending.clear()
         if self.dropped or self.refused:
-            _log.warning(
-                "%s: %d events were dropped and %d messages refused in this run",
-                self.name, self.dropped, self.refused,
-            )  # fmt: skip
+            _log.warning("%s: dropped %d events, refused %d", self.name, self.dropped, self.refused)
 
     @property
     def _availability(self) -> str:
@@ -196,11 +201,11 @@ class MqttSink:
     def _settle(self) -> None:
         """Forget the oldest pending events whose fate is known."""
         while self._pending:
-            info = self._pending[0]
-            if info.rc:
+            try:
+                if not self._pending[0].is_published():
+                    return
+            except (RuntimeError, ValueError):
                 self.dropped += 1  # the connection broke before it was sent
-            elif not info.is_published():
-                return
             self._pending.popleft()
 
     def _flush(self, deadline: float) -> None:
@@ -217,6 +222,7 @@ class MqttSink:
     ) -> None:
         if reason.is_failure:
             self._say_once("refused", f"refuses us ({reason}); check user, password and the broker's access rules")
+            self._tried.set()
             return
         if self._closing:
             client.disconnect()
@@ -225,11 +231,13 @@ class MqttSink:
         self._said.clear()
         client.publish(self._availability, "online", qos=1, retain=True)
         self._online.set()
+        self._tried.set()
 
     def _on_connect_fail(self, client: Client, data: object) -> None:
         # paho calls this while it handles the exception, which alone knows the reason.
         reason = sys.exc_info()[1]
         self._say_once("away", f"cannot be reached ({reason})")
+        self._tried.set()
 
     def _on_disconnect(
         self, client: Client, data: object, flags: DisconnectFlags, reason: ReasonCode, properties: Properties | None
@@ -239,7 +247,9 @@ class MqttSink:
         if self._closing:
             self._ended.set()
         elif was_online:
-            self._say_once("away", f"has gone ({reason})")
+            # Where the broker said nothing, paho has only "Unspecified error".
+            why = reason if flags.is_disconnect_packet_from_server else "the connection broke"
+            self._say_once("away", f"has gone ({why})")
 
     def _on_publish(
         self, client: Client, data: object, mid: int, reason: ReasonCode, properties: Properties | None

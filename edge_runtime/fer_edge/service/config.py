@@ -9,7 +9,7 @@ import os
 import re
 import socket
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,8 @@ class Settings:
     every_frame: bool = setting(False, "publish frames without faces too")
     max_frames: int | None = setting(None, "end after so many frames", minimum=1)
     detect_width: int = setting(320, "width YuNet looks at, pixels", minimum=96, maximum=1920)
-    min_face: int = setting(48, "smallest face, pixels of the frame", minimum=16, maximum=2000)
+    min_face: int = setting(24, "smallest face, pixels of the frame", minimum=16, maximum=2000)
+    scan_interval_s: float = setting(0.5, "time between scans while faces are known, seconds", minimum=0, maximum=10)
     sightings: int = setting(2, "a face is reported from this sighting on", minimum=1, maximum=100)
     misses: int = setting(15, "a face is gone after so many frames without it", minimum=0, maximum=1000)
     time_constant_s: float = setting(0.5, "smoothing of the probabilities, seconds", minimum=0, maximum=60)
@@ -79,6 +80,7 @@ class Settings:
 
 
 FIELDS = {f.name: f for f in dataclasses.fields(Settings)}
+_DEFAULTS = Settings()
 
 
 def load(
@@ -116,7 +118,7 @@ def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of the TOML file, made from the fields."""
     properties = {}
     for name, f in FIELDS.items():
-        default = f.default_factory() if f.default is dataclasses.MISSING else f.default  # type: ignore[misc]
+        default = getattr(_DEFAULTS, name)
         entry: dict[str, Any] = {"description": f.metadata["about"], "type": _json_type(f)}
         if entry["type"] == "array":
             entry["items"] = {"type": "string", "minLength": 1}
@@ -164,19 +166,22 @@ def _checked(key: str, value: Any, where: str) -> Any:
     if not fits:
         raise ConfigError(f"{where}: {key} is {value!r}; it must be a {kind}")
     for rule, limit in f.metadata["rules"].items():
-        broken = {
-            "minimum": lambda: value < limit,
-            "exclusiveMinimum": lambda: value <= limit,
-            "maximum": lambda: value > limit,
-            "minLength": lambda: len(value) < limit,
-            "maxLength": lambda: len(value) > limit,
-            "enum": lambda: value not in limit,
-            "pattern": lambda: re.fullmatch(limit, value) is None,
-        }[rule]()
-        if broken:
+        if _BROKEN[rule](value, limit):
             allowed = f"one of {limit}" if rule == "enum" else f"{rule} {limit}"
             raise ConfigError(f"{where}: {key} is {value!r}, allowed is {allowed} ({f.metadata['about']})")
     return int(value) if kind == "integer" else value
+
+
+_BROKEN: dict[str, Callable[[Any, Any], bool]] = {
+    "minimum": lambda value, limit: value < limit,
+    "exclusiveMinimum": lambda value, limit: value <= limit,
+    "maximum": lambda value, limit: value > limit,
+    "minLength": lambda value, limit: len(value) < limit,
+    "maxLength": lambda value, limit: len(value) > limit,
+    "enum": lambda value, limit: value not in limit,
+    "pattern": lambda value, limit: re.fullmatch(limit, value) is None,
+}
+"""JSON Schema's rules that the fields use."""
 
 
 def _from_text(key: str, text: str) -> Any:

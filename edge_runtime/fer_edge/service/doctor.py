@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
 from fer_edge.contract.errors import FerError
 from fer_edge.contract.files import sha256_of
@@ -20,6 +21,7 @@ from fer_edge.service.config import Settings
 
 THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 TEMPERATURE = Path("/sys/class/thermal/thermal_zone0/temp")
+Number = TypeVar("Number", int, float)
 BOARD = Path("/proc/device-tree/model")
 
 
@@ -73,7 +75,9 @@ def _model(settings: Settings) -> Iterator[Finding]:
     path = Path(settings.model) if settings.model else litert.shipped_model()
     classifier = litert.load(path)
     yield Finding("ok", "tflite runtime", classifier.runtime)
-    yield Finding("ok", "model", f"{classifier.model.name}, golden inputs within {classifier.golden_steps} of 256 steps")
+    yield Finding(
+        "ok", "model", f"{classifier.model.name}, golden inputs within {classifier.golden_steps} of 256 steps"
+    )
 
 
 def _haar(settings: Settings) -> Iterator[Finding]:
@@ -101,7 +105,9 @@ def _cameras(settings: Settings) -> Iterator[Finding]:
     for spec, description in cameras:
         unreadable = spec.startswith("/dev/") and not os.access(spec, os.R_OK | os.W_OK)
         if unreadable:
-            yield Finding("note", "camera", f"{spec} may not be opened", "sudo usermod -aG video $USER, then log in again")
+            yield Finding(
+                "note", "camera", f"{spec} may not be opened", "sudo usermod -aG video $USER, then log in again"
+            )
         else:
             yield Finding("ok", "camera", f"{spec}: {description}")
     if not cameras:
@@ -139,10 +145,12 @@ def _throttling(settings: Settings) -> Iterator[Finding]:
 def _disk(settings: Settings) -> Iterator[Finding]:
     free = shutil.disk_usage(Path.cwd()).free / 1e6
     state = "note" if free < 100 else "ok"
-    yield Finding(state, "disk", f"{free:,.0f} MB free here", "make room for logs and events" if state == "note" else "")
+    yield Finding(
+        state, "disk", f"{free:,.0f} MB free here", "make room for logs and events" if state == "note" else ""
+    )
 
 
-def _number(path: Path, parse: Callable[[str], float]) -> float | None:
+def _number(path: Path, parse: Callable[[str], Number]) -> Number | None:
     try:
         return parse(path.read_text().strip())
     except (OSError, ValueError):

@@ -42,7 +42,7 @@ def run(settings: Settings) -> int:
         # What can be refused without touching hardware is refused first.
         model = Path(settings.model) if settings.model else litert.shipped_model()
         classifier = litert.load(model, threads=settings.threads)
-        detector = open_detector(settings.detector, width=settings.detect_width, min_face=settings.min_face)
+        detector = make_detector(settings)
         context = SinkContext(
             device=settings.device_name,
             run=secrets.token_hex(3),
@@ -52,7 +52,9 @@ def run(settings: Settings) -> int:
         sinks = stack.enter_context(open_sinks(settings.publish, context))
         source = open_source(settings.source, source_options(settings))
         stack.callback(source.close)
-        log.info("run %s: %s, detector %s, model %s", context.run, settings.device_name, detector.name, classifier.model.name)
+        log.info(
+            "run %s: %s, detector %s, model %s", context.run, settings.device_name, detector.name, classifier.model.name
+        )
         loop = make_loop(settings, source, detector, classifier)
         frames = 0
         for result in loop.results(stopped.is_set):
@@ -66,6 +68,16 @@ def run(settings: Settings) -> int:
         notifier.stopping()
         log.info("run %s: %d frames", context.run, frames)
     return 0
+
+
+def make_detector(settings: Settings) -> FaceDetector:
+    """The face detector as these settings ask for it."""
+    return open_detector(
+        settings.detector,
+        width=settings.detect_width,
+        min_face=settings.min_face,
+        scan_interval_s=settings.scan_interval_s,
+    )
 
 
 def make_loop(

@@ -42,7 +42,7 @@ def own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_haar_finds_the_face_of_a_clip(book: list[np.ndarray]) -> None:
-    found = [HaarDetector().detect(frame(image)) for image in book]
+    found = [HaarDetector().scan(frame(image)) for image in book]
     assert sum(len(faces) == 1 for faces in found) >= 0.9 * len(book)
 
 
@@ -52,9 +52,9 @@ def test_yunet_boxes_are_in_the_frames_own_pixels_whatever_it_looks_at(
     full = YuNetDetector(yunet_weights, width=640)
     half = YuNetDetector(yunet_weights, width=320)
     for image in book:
-        (large,), (small,) = full.detect(frame(image)), half.detect(frame(image))
+        (large,), (small,) = full.scan(frame(image)), half.scan(frame(image))
         lores = cv2.cvtColor(cv2.resize(image, (320, 240), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
-        (gray,) = half.detect(frame(image, lores))
+        (gray,) = half.scan(frame(image, lores))
         for other in (small, gray):
             np.testing.assert_allclose(other.box, large.box, atol=0.12 * large.box[2])
             assert other.eyes is not None
@@ -68,12 +68,12 @@ def test_yunet_boxes_are_in_the_frames_own_pixels_whatever_it_looks_at(
 def test_any_frame_size_is_looked_at(shape: tuple[int, ...], name: str, request: pytest.FixtureRequest) -> None:
     detector = HaarDetector() if name == "haar" else YuNetDetector(request.getfixturevalue("yunet_weights"))
     image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    assert all(isinstance(found, Detection) for found in detector.detect(frame(image)))
+    assert all(isinstance(found, Detection) for found in detector.scan(frame(image)))
 
 
 def test_the_smallest_face_is_respected(book: list[np.ndarray], yunet_weights: Path) -> None:
-    (found,) = YuNetDetector(yunet_weights).detect(frame(book[0]))
-    assert not YuNetDetector(yunet_weights, min_face=int(max(found.box[2:])) + 20).detect(frame(book[0]))
+    (found,) = YuNetDetector(yunet_weights).scan(frame(book[0]))
+    assert not YuNetDetector(yunet_weights, min_face=int(max(found.box[2:])) + 20).scan(frame(book[0]))
 
 
 def test_auto_is_haar_without_weights_and_says_so(

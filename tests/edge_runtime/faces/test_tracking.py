@@ -82,9 +82,7 @@ def test_independent_pictures_share_no_ids() -> None:
 
 
 @given(
-    st.lists(
-        st.lists(st.tuples(st.floats(0, 600), st.floats(0, 400), st.floats(10, 200)), max_size=5), max_size=30
-    ),
+    st.lists(st.lists(st.tuples(st.floats(0, 600), st.floats(0, 400), st.floats(10, 200)), max_size=5), max_size=30),
     st.integers(1, 3),
     st.integers(0, 4),
 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,31 @@ def build(architecture: str, **options: Any) -> keras.Model:
         raise UsageError(f"architecture {architecture} cannot be built with {options} ({error})") from error
 
 
-def load(path: Path, *, compiled: bool = False) -> keras.Model:
-    """Read a network from a `.keras` file; `compiled` brings its optimizer and loss back too.
+def load(path: Path) -> keras.Model:
+    """Read a network from a `.keras` file, for inference.
 
     Raises:
         DataError: the file is missing or damaged.
     """
+    with _damage_named(path):
+        return keras.saving.load_model(path, compile=False)
+
+
+def restore(model: keras.Model, path: Path) -> None:
+    """Set the weights of `model` and the state of its built optimizer to those in a `.keras` file.
+
+    Raises:
+        DataError: the file is missing, damaged, or of another network.
+    """
+    with _damage_named(path):
+        model.load_weights(path)
+
+
+@contextlib.contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
     try:
-        return keras.saving.load_model(path, compile=compiled)
+        yield
     # Keras raises whatever the damage leads it to.
     except Exception as error:
-        raise DataError(f"{path} cannot be read as a Keras model ({error}); copy it again or train anew") from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path} cannot be read as a Keras model ({reason}); copy it again or train anew") from error

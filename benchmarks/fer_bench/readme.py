@@ -1,0 +1,160 @@
+"""The README's figures: blocks `<!-- figures:NAME --> … <!-- /figures -->` made from result files.
+
+Every figure in them is our own; those of others stand elsewhere, marked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from fer_bench import results
+from fer_bench.pipeline import STAGES
+from fer_edge.contract.errors import DataError
+
+_BLOCK = re.compile(r"<!-- figures:([\w-]+) -->.*?<!-- /figures -->", re.DOTALL)
+_OPENING = re.compile(r"<!-- figures:")
+
+
+def render(text: str, folder: Path) -> str:
+    """A README with every block rewritten from the results in `folder`.
+
+    Raises:
+        DataError: there is no block, one is unknown or not closed, or its results are missing.
+    """
+    blocks = list(_BLOCK.finditer(text))
+    if not blocks or len(blocks) != len(_OPENING.findall(text)):
+        raise DataError("there are no blocks from <!-- figures:NAME --> to <!-- /figures -->, or one is not closed")
+
+    def rewritten(block: re.Match[str]) -> str:
+        name = block[1]
+        if name not in TABLES:
+            raise DataError(f"block figures:{name} is unknown; there are {', '.join(TABLES)}")
+        return f"<!-- figures:{name} -->\n{TABLES[name](folder)}\n<!-- /figures -->"
+
+    return _BLOCK.sub(rewritten, text)
+
+
+def stale(text: str, folder: Path) -> list[str]:
+    """Names of the blocks that `render` would change.
+
+    Raises:
+        DataError: as `render`.
+    """
+    pairs = zip(_BLOCK.finditer(text), _BLOCK.finditer(render(text, folder)), strict=True)
+    return [old[1] for old, new in pairs if old[0] != new[0]]
+
+
+def _accuracy(folder: Path) -> str:
+    content = results.read(folder / "accuracy.json")
+    entries = content["results"]
+    found = [entry["evaluation"] for entry in entries]
+    versus = [entry["versus_first"] for entry in entries]
+    rows = [
+        ("accuracy, %", [f"**{_percent(e['accuracy'])}**" for e in found]),
+        ("95 % interval", ["{:.1f} to {:.1f}".format(*(100 * b for b in entry["accuracy_95"])) for entry in entries]),
+        ("macro-F1, %", [_percent(e["macro_f1"]) for e in found]),
+        ("expected calibration error, %", [_percent(e["ece"]) for e in found]),
+    ]
+    if len(entries) > 1:
+        rows += [
+            ("same label as the first, %", ["" if v is None else _percent(v["agreement"]) for v in versus]),
+            ("McNemar's exact p", ["" if v is None else f"{v['mcnemar_p']:.2f}" for v in versus]),
+        ]
+    for label, first in found[0]["classes"].items():
+        recalls = [_percent(e["classes"][label]["recall"]) for e in found]
+        rows.append((f"recall *{label}* ({first['support']} pictures), %", recalls))
+    data = content["data"]
+    about = f"{data['split']} of `{data['file']}`, {data['pictures']:,} pictures"
+    return _table("ours", _model_names(content), rows) + _footer([content], about)
+
+
+def _sizes(folder: Path) -> str:
+    content = results.read(folder / "accuracy.json")
+    models = content["models"]
+    rows = [
+        ("whole file, kB", [f"{model['bytes'] / 1000:.1f}" for model in models]),
+        ("network, kB", [f"{model['flatbuffer_bytes'] / 1000:.1f}" for model in models]),
+        ("network's sha256", [f"`{model['sha256'][:12]}`" for model in models]),
+    ]
+    return _table("ours", _model_names(content), rows)
+
+
+def _latency(folder: Path) -> str:
+    content = results.read(folder / "latency.json")
+    names = _model_names(content)
+    entries = content["results"]
+    rows = [(f"{p}, ms", [f"{entry['ms'][p]:.3f}" for entry in entries]) for p in ("p50", "p95", "p99")]
+    rows.append(("of the first", [f"{entry['ratio']['p50']:.2f}" for entry in entries]))
+    heads = [f"{names[entry['model']]}, {_threads(entry['threads'])}" for entry in entries]
+    return _table("ours, one face", heads, rows) + _footer([content], "preprocessing included")
+
+
+def _pipeline(folder: Path) -> str:
+    contents = [results.read(path) for path in sorted(folder.glob("pipeline-*.json"))]
+    if not contents:
+        raise DataError(f"{folder} holds no pipeline-*.json; make it with fer-bench pipeline CLIP --json")
+    loops, fresh = [c["loop"] for c in contents], [c["process"] for c in contents]
+    rows = [(f"{title}, ms", [_three(loop["stages_ms"][stage]) for loop in loops]) for stage, title in STAGES.items()]
+    first = [run["first_event_ms"] for run in fresh]
+    rows += [
+        ("frames/s, decoding left out", [f"{loop['frames_per_s']:.1f}" for loop in loops]),
+        ("frames/s, decoding included", [f"{loop['frames_per_s_with_decoding']:.1f}" for loop in loops]),
+        ("frames with a face", [f"{c['loop']['frames_with_face']} of {c['data']['frames']}" for c in contents]),
+        ("process start to first event, ms", ["none" if value is None else f"{value:.0f}" for value in first]),
+        ("peak memory, MB", [f"{run['peak_memory_mb']:.1f}" for run in fresh]),
+    ]
+    heads = [
+        f"{c['detector']['name']}, `{c['data']['file']}` {c['data']['width']}x{c['data']['height']}" for c in contents
+    ]
+    counts = sorted({c["threads"]["classifier"] for c in contents})
+    about = f"p50 / p95 / p99 a frame, {' or '.join(_threads(count) for count in counts)}"
+    return _table("ours", heads, rows) + _footer(contents, about)
+
+
+TABLES: dict[str, Callable[[Path], str]] = {
+    "accuracy": _accuracy,
+    "sizes": _sizes,
+    "latency": _latency,
+    "pipeline": _pipeline,
+}
+"""What can stand in a block, by its name."""
+
+
+def _table(corner: str, heads: Iterable[str], rows: Iterable[tuple[str, list[str]]]) -> str:
+    heads = list(heads)
+    lines = [[corner, *heads], ["---", *("--:" for _ in heads)], *([title, *cells] for title, cells in rows)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _footer(contents: list[dict[str, Any]], about: str) -> str:
+    """Where the figures come from, in one line below a table."""
+    sources = []
+    for content in contents:
+        machine, versions = content["machine"], content["versions"]
+        runtime = next((f"{p} {versions[p]}" for p in ("ai-edge-litert", "tflite-runtime") if p in versions), "")
+        source = (
+            f"measured {content['date'][:10]} on {machine['board'] or machine['cpu']}, {machine['cores']} cores, "
+            f"{machine['architecture']}, Python {versions['python']}, OpenCV {versions['opencv']}, {runtime}"
+        )
+        if source not in sources:
+            sources.append(source)
+    return f"\n\n<sub>{about}; {'; '.join(sources)}</sub>"
+
+
+def _model_names(content: dict[str, Any]) -> list[str]:
+    return [f"{model['name']} {model['quantization']}" for model in content["models"]]
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
+
+
+def _three(figures: dict[str, float]) -> str:
+    return " / ".join(f"{figures[p]:.2f}" for p in ("p50", "p95", "p99"))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"

@@ -1,0 +1,99 @@
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fer_bench import accuracy, cli, latency, pipeline, readme, results
+from fer_edge.contract.errors import DataError
+from fer_train import datasets
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory, data, model, make_model, clip):
+    folder = tmp_path_factory.mktemp("results")
+    models = [make_model(quantization="float32"), model]
+    contents = {
+        "accuracy": accuracy.measure(datasets.load(data), "PublicTest", models),
+        "latency": latency.measure(models, [1, 2], rounds=1, invokes=2),
+        "pipeline": pipeline.measure(clip, detector="haar", model=model, settings_file=None, max_frames=2, rounds=1),
+    }
+    for kind, content in contents.items():
+        name = "pipeline-grey-haar" if kind == "pipeline" else kind
+        results.write(folder / f"{name}.json", results.result(kind, [kind], **content))
+    return folder
+
+
+def blocks(*names: str) -> str:
+    return "# Title\n" + "\n".join(f"before {name}\n<!-- figures:{name} -->\nold\n<!-- /figures -->\nafter" for name in names)
+
+
+def test_blocks_are_rewritten_and_nothing_else(measured):
+    text = blocks(*readme.TABLES)
+    new = readme.render(text, measured)
+    assert "old" not in new
+    for name in readme.TABLES:
+        assert f"before {name}\n<!-- figures:{name} -->\n| " in new
+    assert new.count("\n<!-- /figures -->\nafter") == len(readme.TABLES)
+    assert readme.render(new, measured) == new
+    assert readme.stale(text, measured) == list(readme.TABLES)
+    assert readme.stale(new, measured) == []
+
+
+def test_tables_hold_the_results_figures_and_are_rectangular(measured):
+    new = readme.render(blocks("accuracy", "sizes", "latency", "pipeline"), measured)
+    assert "| ours | band float32 | band int8 |" in new
+    assert "| accuracy, % | **85.7** | **85.7** |" in new
+    assert "| recall *angry* (4 pictures), % | 50.0 | 50.0 |" in new
+    assert "| same label as the first, % |  | 100.0 |" in new
+    assert "14 pictures" in new
+    assert "| ours | haar, `grey.avi` 160x120 |" in new
+    assert "| frames with a face | 0 of 2 |" in new
+    for table in new.split("<!-- figures:")[1:]:
+        widths = {line.count(" | ") for line in table.splitlines() if line.startswith("|")}
+        assert len(widths) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("# Title", "no blocks"),
+        ("<!-- figures:accuracy -->", "not closed"),
+        ("<!-- figures:sizes -->\n<!-- figures:accuracy -->\n<!-- /figures -->", "not closed"),
+        (blocks("speed"), "figures:speed is unknown"),
+    ],
+)
+def test_a_readme_that_cannot_be_filled_is_refused(measured, text, said):
+    with pytest.raises(DataError, match=said):
+        readme.render(text, measured)
+
+
+@pytest.mark.parametrize("name", list(readme.TABLES))
+def test_missing_results_are_named(tmp_path, name):
+    with pytest.raises(DataError, match=f"{'accuracy' if name == 'sizes' else name}.*fer-bench"):
+        readme.render(blocks(name), tmp_path)
+
+
+def test_check_fails_until_the_command_ran(measured, tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(blocks("accuracy", "latency"))
+
+    def run(*flags):
+        return CliRunner().invoke(cli.main, ["readme", "--readme", str(path), "--results", str(measured), *flags])
+
+    stale = run("--check")
+    assert stale.exit_code == 1
+    assert "accuracy, latency" in stale.output
+    assert "old" in path.read_text()
+    assert run().exit_code == 0
+    assert run("--check").exit_code == 0
+    path.write_text(path.read_text().replace("85.7", "95.7"))
+    assert run("--check").exit_code == 1
+
+
+def test_the_figures_of_our_own_readme_are_those_of_the_results():
+    text = (ROOT / "README.md").read_text()
+    if "<!-- figures:" not in text:
+        pytest.skip("README.md has no figures yet")
+    assert readme.stale(text, ROOT / "benchmarks" / "results") == []

@@ -1,0 +1,53 @@
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from fer_bench import results
+from fer_edge.contract.errors import DataError
+
+STORED = sorted((Path(__file__).parents[2] / "benchmarks" / "results").glob("*.json"))
+
+
+def test_schema_is_itself_valid():
+    jsonschema.Draft202012Validator.check_schema(results.schema())
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.name)
+def test_stored_results_fit_the_schema(path):
+    content = results.read(path)
+    jsonschema.validate(content, results.schema())
+    assert path.name.startswith(content["kind"])
+    for entry in content.get("results", ()):
+        assert entry["model"] < len(content["models"])
+
+
+def test_a_result_of_another_kind_or_with_a_folder_in_it_does_not_fit():
+    result = results.result("latency", [], threads={"classifier": [1]}, data={}, models=[])
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(result, results.schema())
+    command = results.schema()["properties"]["command"]
+    jsonschema.validate("fer-bench accuracy --data fer2013.csv", command)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate("fer-bench accuracy --data /srv/fer2013.csv", command)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99}', "not JSON"])
+def test_what_is_no_result_is_refused(tmp_path, text):
+    path = tmp_path / "accuracy.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"accuracy\.json"):
+        results.read(path)
+
+
+def test_a_missing_result_says_how_to_make_it(tmp_path):
+    with pytest.raises(DataError, match="--json"):
+        results.read(tmp_path / "accuracy.json")
+
+
+def test_what_was_written_reads_back(tmp_path):
+    path = tmp_path / "latency.json"
+    content = results.result("latency", ["latency"], models=[])
+    results.write(path, content)
+    assert results.read(path) == content == json.loads(path.read_text())

@@ -1,0 +1,91 @@
+"""A small data set of drawn patterns and a network that learns it in seconds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+SIDE = 48
+Change = Callable[[Any], None]
+
+
+def picture(label: int, rng: np.random.Generator) -> np.ndarray:
+    """Noise with a bright square whose place says the class."""
+    levels = rng.integers(0, 110, (SIDE, SIDE))
+    x, y = 4 + 14 * (label % 3), 4 + 14 * (label // 3)
+    dx, dy = rng.integers(-2, 3, 2)
+    levels[y + dy : y + dy + 10, x + dx : x + dx + 10] += 120
+    return levels.astype(np.uint8)
+
+
+def write_csv(path: Path, *, seed: int, training: int = 30, public: int = 12) -> Path:
+    """Write a FER2013 table of drawn patterns with so many pictures a class."""
+    rng = np.random.default_rng(seed)
+    rows = ["emotion,pixels,Usage"]
+    for usage, count in (("Training", training), ("PublicTest", public)):
+        for label in rng.permutation(np.repeat(np.arange(7), count)):
+            rows.append(f"{label},{' '.join(map(str, picture(int(label), rng).ravel()))},{usage}")
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def patterns(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A FER2013 csv of drawn patterns."""
+    return write_csv(tmp_path_factory.mktemp("data") / "patterns.csv", seed=1)
+
+
+@pytest.fixture(scope="session")
+def trained(patterns: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder whose network has learnt the patterns; not to be written to."""
+    pytest.importorskip("tensorflow", reason="needs the train extra")
+    import keras
+
+    from fer_train import datasets, models, recipe, runs
+    from fer_train.batches import one_hot, to_input
+
+    asked = recipe.from_dict(
+        {
+            "name": "patterns",
+            "model": {"architecture": "mini_xception", "filters": [8, 24], "batch_norm_momentum": 0.7},
+        }
+    )
+    data = datasets.load(patterns)
+    folder = tmp_path_factory.mktemp("trained") / "patterns"
+    runs.create_run(folder, asked, data, seed=1)
+    keras.utils.set_random_seed(1)
+    network = models.build(**asked.model, classes=7, side=SIDE)
+    network.compile(optimizer=keras.optimizers.Adam(0.01), loss="categorical_crossentropy")
+    split = data.split("Training")
+    network.fit(to_input(split.images), one_hot(split.labels, 7), batch_size=16, epochs=8, verbose=0)
+    network.save(folder / "best.keras")
+    return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the run as runs/patterns under the current folder."""
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(trained, tmp_path / "runs" / "patterns")).relative_to(tmp_path)
+
+
+@pytest.fixture
+def change_network() -> Callable[[Path, Change], None]:
+    """Load a .keras file, change the network, save it in its place."""
+
+    def change(path: Path, how: Change) -> None:
+        import keras
+
+        network = keras.saving.load_model(path, compile=False)
+        how(network)
+        network.save(path)
+
+    return change

@@ -1,0 +1,191 @@
+"""From a run folder to a model file, through the command, with the real converter and runtime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from fer_convert import inspection
+from fer_convert.cli import main
+from fer_convert.runner import Runner
+from fer_edge.contract import model_file
+from fer_edge.contract.labels import FER2013_LABELS
+from fer_edge.contract.model_file import Tensor
+from fer_edge.contract.preprocessing import quantize_gray
+from fer_train import datasets
+
+pytestmark = pytest.mark.tensorflow
+
+NOISE = ("--max-drop", 6)
+"""One of the 84 pictures is 1.2 points, so chance alone may turn some."""
+
+
+def convert(*arguments: object, exit_code: int = 0) -> Result:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="fer-convert")
+    assert result.exit_code == exit_code, result.output
+    return result
+
+
+def test_int8_of_the_newest_run(run: Path, patterns: Path) -> None:
+    result = convert("--int8", *NOISE)
+    path = run / "model.int8.tflite"
+    model = model_file.read(path)
+    assert (model.name, model.labels, model.side) == ("patterns", FER2013_LABELS, 48)
+    assert model.input == Tensor("int8", float(np.float32(1 / 255)), -128)
+    assert model_file.replay_golden(model, Runner(model.flatbuffer).classify) == 0
+
+    contents = inspection.inspect(model.flatbuffer)
+    assert set(contents.tensor_types) == {"INT8", "INT32"}
+    assert contents.operator_counts()["SOFTMAX"] == 1
+    assert not {"QUANTIZE", "DEQUANTIZE", "MUL"} & contents.operator_counts().keys()
+    assert contents.per_channel > 10
+
+    found = model.facts["accuracy"]["PublicTest"]
+    assert found["pictures"] == 84
+    assert found["float"]["accuracy"] > 0.9
+    assert found["int8"]["accuracy"] > 0.9
+    assert found["agreement"] > 0.9
+    written = json.loads((run / "run.json").read_text())
+    for key in ("recipe", "recipe_sha256", "seed", "data_sha256"):
+        assert model.facts[key] == written[key]
+    assert model.facts["license"] == "Apache-2.0"
+    assert model.facts["calibration"]["counts"] == [30] * 7
+    assert str(patterns.parent) not in json.dumps(model.metadata())
+
+    report = json.loads((run / "conversion.json").read_text())["int8"]
+    assert report["file_bytes"] == path.stat().st_size
+    assert len(report["graph"]) == len(contents.operators)
+    assert str(path) in result.output
+    assert "accuracy" in result.output
+
+
+def test_the_figures_are_those_of_the_file_on_litert(run: Path, patterns: Path) -> None:
+    """Against the interpreter used by hand, with the XOR that the runtime will use."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    convert(run, "--int8", *NOISE)
+    model = model_file.read(run / "model.int8.tflite")
+    interpreter = Interpreter(model_content=model.flatbuffer)
+    interpreter.allocate_tensors()
+    public = datasets.load(patterns).split("PublicTest")
+    hits = 0
+    for image, label in zip(public.images, public.labels, strict=True):
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], quantize_gray(image)[None, :, :, None])
+        interpreter.invoke()
+        hits += interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0].argmax() == label
+    found = model.facts["accuracy"]["PublicTest"]["int8"]
+    assert found["accuracy"] == round(hits / len(public), 4)
+
+
+def test_the_same_run_gives_the_same_bytes(run: Path) -> None:
+    convert(run, "--int8", *NOISE)
+    path = run / "model.int8.tflite"
+    first = path.read_bytes()
+    path.unlink()
+    convert(run, "--int8", *NOISE)
+    assert path.read_bytes() == first
+
+
+def test_several_kinds_into_a_folder(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    convert(run, "--float32", "--float16", "--dynamic", "-o", folder, *NOISE)
+    sizes = {}
+    for kind in ("float32", "float16", "dynamic"):
+        path = folder / f"model.{kind}.tflite"
+        model = model_file.read(path)
+        assert model.input == Tensor("float32", 0.0, 0)
+        assert model.facts["quantization"] == kind
+        assert model.facts["accuracy"]["PublicTest"]["agreement"] >= 0.95
+        assert model_file.replay_golden(model, Runner(model.flatbuffer).classify) == 0
+        sizes[kind] = len(model.flatbuffer)
+    assert max(sizes["dynamic"], sizes["float16"]) < sizes["float32"]
+    assert sorted(json.loads((folder / "conversion.json").read_text())) == ["dynamic", "float16", "float32"]
+    assert not list(run.glob("*.tflite"))
+
+
+def test_a_keras_file_on_its_own(run: Path, patterns: Path) -> None:
+    alone = Path("alone.keras")
+    (run / "best.keras").rename(alone)
+    result = convert(alone, exit_code=1)
+    assert "--data PATH" in result.output
+    assert "--calibration PATH" in result.output
+    convert(alone, "--data", patterns, "-o", "mine.tflite", *NOISE)
+    model = model_file.read(Path("mine.tflite"))
+    assert model.name == "alone"
+    assert "recipe" not in model.facts
+
+
+def spoil(network: Any) -> None:
+    """Shift all logits by the same 600: softmax does not care, one int8 scale for all of them does."""
+    bias = next(layer for layer in reversed(network.layers) if layer.name.startswith("conv2d")).weights[1]
+    bias.assign(bias + 600.0)
+
+
+def test_a_worse_model_is_refused(run: Path, change_network: Callable[..., None]) -> None:
+    change_network(run / "best.keras", spoil)
+    old = run / "model.int8.tflite"
+    old.write_bytes(b"the old one")
+    result = convert(run, "--float32", "--int8", exit_code=1)
+    assert "--max-drop 0.5" in result.output
+    assert "points of accuracy on PublicTest" in result.output
+    assert old.read_bytes() == b"the old one"
+    assert sorted(path.name for path in run.iterdir()) == ["best.keras", "model.int8.tflite", "run.json"]
+    convert(run, "--int8", "--max-drop", "100")
+    assert model_file.read(old).facts["accuracy"]["PublicTest"]["drop_points"] > 0.5
+
+
+def test_the_data_is_gone_or_another(run: Path, patterns: Path, tmp_path: Path) -> None:
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**facts, "data": "/gone/fer2013.csv"}))
+    result = convert(run, exit_code=1)
+    assert "/gone/fer2013.csv" in result.output
+    assert "--data PATH" in result.output
+    assert "missing.csv does not exist" in convert(run, "--data", "missing.csv", exit_code=1).output
+
+    lines = patterns.read_text().splitlines()
+    other = tmp_path / "other.csv"
+    other.write_text("\n".join(lines[:1] + lines[2:]) + "\n")
+    assert "begun with" in convert(run, "--data", other, exit_code=1).output
+    assert not list(run.glob("*.tflite"))
+    convert(run, "--data", patterns, "--calibration", other, *NOISE)
+    counts = model_file.read(run / "model.int8.tflite").facts["calibration"]["counts"]
+    assert sum(counts) == 7 * 30 - 1
+
+
+def test_a_calibration_set_without_training_pictures(run: Path, patterns: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "public.csv"
+    empty.write_text(patterns.read_text().replace("Training", "PublicTest"))
+    assert "no pictures in split 'Training'" in convert(run, "--calibration", empty, exit_code=1).output
+
+
+def test_files_that_are_no_classifier(run: Path, patterns: Path) -> None:
+    import keras
+
+    whole = (run / "best.keras").read_bytes()
+    for name, content in (("text", b"hello"), ("empty", b""), ("cut", whole[: len(whole) // 2])):
+        path = Path(f"{name}.keras")
+        path.write_bytes(content)
+        result = convert(path, "--data", patterns, exit_code=1)
+        assert f"{name}.keras cannot be loaded" in result.output
+        assert "Traceback" not in result.output
+
+    face = keras.Input((32, 32, 1))
+    flat = keras.layers.Flatten()(face)
+    for name, network, said in (
+        ("colour", keras.Sequential([keras.Input((48, 48, 3)), keras.layers.Flatten()]), "square grey"),
+        ("small", keras.Model(face, keras.layers.Dense(7, "softmax")(flat)), "takes 32x32 pictures"),
+        ("three", keras.Model(face, keras.layers.Dense(3, "softmax")(flat)), "3 outputs"),
+        ("map", keras.Model(face, face), "not one row of probabilities"),
+    ):
+        network.save(f"{name}.keras")
+        assert said in convert(f"{name}.keras", "--data", patterns, exit_code=1).output
+    face = keras.Input((48, 48, 1))
+    keras.Model(face, keras.layers.Dense(7)(keras.layers.Flatten()(face))).save("logits.keras")
+    assert "softmax" in convert("logits.keras", "--data", patterns, exit_code=1).output

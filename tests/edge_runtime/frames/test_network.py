@@ -1,0 +1,79 @@
+"""A real Motion-JPEG stream over HTTP on the loopback interface."""
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_edge.contract.errors import SourceError
+from fer_edge.frames import SourceOptions, live, open_source
+
+
+class Camera(BaseHTTPRequestHandler):
+    """Sends frames whose grey level grows by 2, at 50 a second, until `server.sending` is cleared."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        number = 0
+        try:
+            while self.server.sending.is_set():  # type: ignore[attr-defined]
+                _, jpeg = cv2.imencode(".jpg", np.full((120, 160, 3), 2 * (number % 120), np.uint8))
+                self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\n")
+                self.wfile.write(f"Content-Length: {len(jpeg)}\r\n\r\n".encode() + jpeg.tobytes() + b"\r\n")
+                number += 1
+                time.sleep(0.02)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+    server.sending = threading.Event()  # type: ignore[attr-defined]
+    server.sending.set()  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield server
+    server.sending.clear()  # type: ignore[attr-defined]
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_stream_is_read_live_until_it_ends(server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "GRACE_S", 0.2)
+    address = f"127.0.0.1:{server.server_port}/video"
+    source = open_source(f"http://admin:geheim@{address}?pwd=geheim", SourceOptions())
+    try:
+        first = source.read()
+        assert first is not None
+        assert first.image.shape == (120, 160, 3) and first.source == f"http://{address}" and first.name is None
+        level = int(first.image.mean())
+        time.sleep(0.5)
+        later = source.read()
+        assert later is not None and later.image.mean() > level + 10  # not the next one: the newest
+        assert source.dropped > 5 and later.captured > first.captured + 0.3  # type: ignore[attr-defined]
+
+        server.sending.clear()  # type: ignore[attr-defined]
+        with pytest.raises(SourceError, match="stopped delivering") as error:
+            for _ in range(1000):
+                source.read()
+        assert "geheim" not in str(error.value)
+    finally:
+        before = time.monotonic()
+        source.close()
+        assert time.monotonic() - before < 1
+
+
+def test_an_address_where_nothing_answers_is_named_without_its_password() -> None:
+    with pytest.raises(SourceError, match=r"rtsp://127\.0\.0\.1:9/live cannot be opened") as error:
+        open_source("rtsp://admin:geheim@127.0.0.1:9/live", SourceOptions())
+    assert "geheim" not in str(error.value) and "admin" not in str(error.value)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fer_edge.publish import Event, SinkContext, open_sink
+
+PROGRAM = """
+import sys
+from fer_edge.contract.errors import FerError
+from fer_edge.publish import SinkContext, open_sinks
+from results import face, result
+context = SinkContext(device="d", run="r", every_frame=False, labels=result().labels)
+try:
+    with open_sinks(sys.argv[2:], context) as sinks:
+        for seq in range(int(sys.argv[1])):
+            if not sinks.publish(result(face(), seq=seq)):
+                break
+except FerError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
+"""
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "support")}
+
+
+def start(count: int, *specs: str, **streams: Any) -> subprocess.Popen[bytes]:
+    """A process that publishes `count` events and reports errors as the commands do."""
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(count), *specs], stderr=subprocess.PIPE, env=ENVIRONMENT, **streams
+    )
+
+
+def test_each_event_is_one_line_that_arrives_at_once(
+    context: SinkContext,
+    event: Callable[..., Event],
+    checked: Callable[[bytes], dict[str, Any]],
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    sink = open_sink("-", context)
+    for seq in (1, 2):
+        sink.publish(event(seq=seq))
+        (line,) = capfdbinary.readouterr().out.splitlines()  # no flush by us
+        assert checked(line)["seq"] == seq
+    sink.close()
+    sink.close()
+
+
+def test_a_reader_that_leaves_ends_the_run_cleanly(checked: Callable[[bytes], dict[str, Any]]) -> None:
+    process = start(10**9, "-", stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    assert checked(process.stdout.readline())["seq"] == 0
+    process.stdout.close()  # as `head -1` does
+
+    assert process.wait(10) == 0
+    assert process.stderr.read() == b""
+
+
+def test_other_outputs_go_on_when_the_reader_leaves(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = start(20, "-", f"file:{tmp_path}/out.jsonl", stdout=writer)
+    os.close(writer)
+
+    assert process.wait(10) == 0
+    assert len((tmp_path / "out.jsonl").read_bytes().splitlines()) == 20
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_behind_a_redirection_is_one_sentence() -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = start(3, "-", stdout=full)
+
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert said.decode() == (
+        "standard output cannot be written (No space left on device); free some space where it is redirected to\n"
+    )
+
+
+def test_a_closed_standard_output_is_one_sentence() -> None:
+    process = start(3, "-", preexec_fn=lambda: os.close(1))  # a shell's `>&-`
+
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert said.decode().startswith("standard output is closed; ") and said.count(b"\n") == 1

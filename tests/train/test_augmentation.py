@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fer_train.augmentation import Augmentation
+
+OFF = {"rotation_degrees": 0.0, "shift": 0.0, "zoom": 0.0, "flip": False}
+
+
+def blob(x: int, y: int) -> np.ndarray:
+    image = np.zeros((1, 48, 48), np.uint8)
+    image[0, y - 2 : y + 3, x - 2 : x + 3] = 200
+    return image
+
+
+def centre(image: np.ndarray) -> tuple[float, float]:
+    y, x = np.indices(image.shape)
+    return (x * image).sum() / image.sum(), (y * image).sum() / image.sum()
+
+
+def test_all_off_changes_nothing() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8)
+    assert (Augmentation(**OFF)(images, np.random.default_rng(1)) == images).all()
+
+
+def test_same_generator_same_views() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8)
+    change = Augmentation(contrast=0.3, brightness=0.2)
+    first, again = (change(images, np.random.default_rng(7)) for _ in range(2))
+    assert (first == again).all()
+    assert (change(images, np.random.default_rng(8)) != first).any()
+
+
+def test_flip_mirrors_about_half_of_the_pictures_exactly() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+    views = Augmentation(**{**OFF, "flip": True})(np.repeat(image[None], 200, axis=0), np.random.default_rng(0))
+    mirrored = (views == image[:, ::-1]).all(axis=(1, 2))
+    assert ((views == image).all(axis=(1, 2)) | mirrored).all()
+    assert 60 < mirrored.sum() < 140
+
+
+@given(seed=st.integers(0, 2**32))
+def test_shift_stays_within_its_limit(seed: int) -> None:
+    view = Augmentation(**{**OFF, "shift": 0.1})(blob(24, 24), np.random.default_rng(seed))[0]
+    x, y = centre(view.astype(float))
+    assert abs(x - 24) <= 4.9 and abs(y - 24) <= 4.9
+
+
+@given(seed=st.integers(0, 2**32))
+def test_rotation_turns_about_the_centre_within_its_limit(seed: int) -> None:
+    view = Augmentation(**{**OFF, "rotation_degrees": 10.0})(blob(40, 24), np.random.default_rng(seed))[0]
+    x, y = centre(view.astype(float))
+    assert np.hypot(x - 23.5, y - 23.5) == pytest.approx(np.hypot(16.5, 0.5), abs=0.3)
+    assert abs(np.degrees(np.arctan2(y - 23.5, x - 23.5)) - np.degrees(np.arctan2(0.5, 16.5))) <= 10.5
+
+
+def test_zoom_scales_about_the_centre_within_its_limit() -> None:
+    views = Augmentation(**{**OFF, "zoom": 0.2})(np.repeat(blob(40, 24), 100, axis=0), np.random.default_rng(0))
+    distances = [centre(view.astype(float))[0] - 23.5 for view in views]
+    assert 0.79 * 16.5 < min(distances) < 0.9 * 16.5
+    assert 1.1 * 16.5 < max(distances) < 1.21 * 16.5
+
+
+def test_light_is_clipped_and_not_wrapped() -> None:
+    images = np.stack([np.full((48, 48), level, np.uint8) for level in (0, 255)]).repeat(50, axis=0)
+    views = Augmentation(**OFF, contrast=0.5, brightness=0.3)(images, np.random.default_rng(0)).astype(int)
+    assert views[:50].max() < 150 and views[50:].min() > 105
+    assert len(np.unique(views[:50, 0, 0])) > 10
