@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 
 from fer_edge.expressions.smoothing import Smoother
 from fer_edge.faces.framing import crop_gray
 from fer_edge.faces.tracking import Tracker
-from fer_edge.records import Box, Face, Frame, FrameResult, Track
+from fer_edge.pace import Pace
+from fer_edge.records import Box, Detection, Face, Frame, FrameResult, Track
 from fer_edge.seams import ExpressionClassifier, FaceDetector, FrameSource
+
+_log = logging.getLogger(__name__)
+
+MAX_FAILURES_IN_A_ROW = 100
+"""A detector that fails so often does not come back; the run ends with its error."""
 
 
 class Loop:
@@ -19,36 +27,50 @@ class Loop:
         source, detector, classifier: the implementations to join.
         tracker: gives faces their ids.
         smoother: steadies their labels.
+        pace: how fast a live source is looked at.
+
+    Attributes:
+        failures: frames that could not be read as pictures or that the detector failed on.
     """
 
     def __init__(
         self, source: FrameSource, detector: FaceDetector, classifier: ExpressionClassifier,
-        *, tracker: Tracker, smoother: Smoother,
+        *, tracker: Tracker, smoother: Smoother, pace: Pace | None = None,
     ) -> None:  # fmt: skip
         self._source, self._detector, self._classifier = source, detector, classifier
         self._tracker, self._smoother = tracker, smoother
+        self._pace = pace or Pace()
         self._seq = 0
+        self._failed_in_a_row = 0
+        self.failures = 0
 
-    def results(self, stopped: Callable[[], bool] = lambda: False) -> Iterator[FrameResult]:
-        """Yield one result a frame until the source ends or `stopped()` is true.
+    def results(self, stop: threading.Event | None = None) -> Iterator[FrameResult]:
+        """Yield one result a frame until the source ends or `stop` is set.
 
         Raises:
             SourceError: the source failed; everything before was yielded.
         """
-        while not stopped():
+        stop = stop or threading.Event()
+        while not stop.is_set():
+            self._pace.start()
             try:
                 frame = self._source.read()
             except TimeoutError:
                 continue
+            except ValueError as error:
+                self._fail("a frame is no picture", error)
+                continue
             if frame is None:
                 return
-            yield self.step(frame)
+            result = self.step(frame)
+            yield result
+            if frame.live:
+                stop.wait(self._pace.pause_s(faces=bool(result.faces)))
 
     def step(self, frame: Frame) -> FrameResult:
         """What one frame shows."""
         began = time.perf_counter()
-        expected = [] if frame.independent else self._tracker.expected(frame.captured)
-        detections = self._detector.detect(frame, expected)
+        detections = self._detect(frame)
         detected = time.perf_counter()
         if frame.independent:
             tracks = self._tracker.independent(detections)
@@ -98,6 +120,24 @@ class Loop:
                 "other": (ended - detected - classifying) * 1e3,
             },
         )
+
+    def _detect(self, frame: Frame) -> Sequence[Detection]:
+        expected = [] if frame.independent else self._tracker.expected(frame.captured)
+        try:
+            found = self._detector.detect(frame, expected)
+        except Exception as error:  # whatever OpenCV raises, the next frame may be fine
+            self._fail(f"detector {self._detector.name} failed", error)
+            return ()
+        self._failed_in_a_row = 0
+        return found
+
+    def _fail(self, what: str, error: Exception) -> None:
+        self.failures += 1
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row == 1:
+            _log.warning("%s (%s); going on with the next frame", what, error)
+        if self._failed_in_a_row >= MAX_FAILURES_IN_A_ROW:
+            raise error
 
 
 def _in_full_frame(track: Track, frame: Frame) -> Box:

@@ -54,6 +54,11 @@ class Frame:
         """Width and height of the full frame in pixels."""
         return self.full_size or (self.image.shape[1], self.image.shape[0])
 
+    @property
+    def live(self) -> bool:
+        """Whether it comes from something that goes on by itself; frames of files have names."""
+        return self.name is None
+
 
 @dataclass(frozen=True, slots=True)
 class Detection:

@@ -33,9 +33,7 @@ def band(label: int) -> NDArray[np.uint8]:
 def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Write a model file that says which band of `band` is the brightest; `blind` labels are never seen."""
 
-    def make(
-        *, quantization: str = "int8", labels: Sequence[str] = FER2013_LABELS, blind: Sequence[str] = ()
-    ) -> Path:
+    def make(*, quantization: str = "int8", labels: Sequence[str] = FER2013_LABELS, blind: Sequence[str] = ()) -> Path:
         weights = np.zeros((len(labels), SIDE * SIDE), np.float32)
         for row, label in enumerate(labels):
             if label not in blind:
@@ -68,12 +66,13 @@ def model(make_model: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """FER2013 as CSV: two bands of each class in PublicTest, of which the last two rows are labelled angry."""
+    """FER2013 as CSV: in both splits two bands of each class, the last two of which are labelled angry."""
     path = tmp_path_factory.mktemp("data") / "fer2013.csv"
     classes = [*range(7), *range(7)]
     truth = [*classes[:-2], 0, 0]
-    rows = [f"{true},{' '.join(map(str, band(shown).ravel()))},PublicTest" for shown, true in zip(classes, truth, strict=True)]
-    path.write_text("\n".join(["emotion,pixels,Usage", *rows, *(row.replace("PublicTest", "Training") for row in rows)]))
+    pixels = [" ".join(map(str, band(label).ravel())) for label in classes]
+    rows = [f"{t},{p},{usage}" for usage in ("Training", "PublicTest") for t, p in zip(truth, pixels, strict=True)]
+    path.write_text("\n".join(["emotion,pixels,Usage", *rows]))
     return path
 
 

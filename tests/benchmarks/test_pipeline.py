@@ -106,7 +106,7 @@ def test_figures_are_medians_and_none_counts_as_no_event():
 def test_ctrl_c_ends_the_measured_process_too(clip, model, tmp_path):
     output = tmp_path / "pipeline.json"
     command = [sys.executable, "-c", "from fer_bench.cli import main; main(prog_name='fer-bench')", "pipeline"]
-    options = [str(clip), "--detector", "haar", "--model", str(model), "--repeat", "1000", "--json", str(output)]
+    options = [str(clip), "--detector", "haar", "--model", str(model), "--repeat", "30", "--json", str(output)]
     bench = subprocess.Popen(
         [*command, *options, "--max-frames", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -117,6 +117,7 @@ def test_ctrl_c_ends_the_measured_process_too(clip, model, tmp_path):
             time.sleep(0.02)
             children = _children_named("fer_edge", bench.pid)
         assert children, "the measured process never came"
+        time.sleep(0.1)  # it starts for half a second, and is watched from its first instant on
         bench.send_signal(signal.SIGINT)
         _, messages = bench.communicate(timeout=20)
     finally:

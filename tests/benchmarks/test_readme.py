@@ -26,7 +26,8 @@ def measured(tmp_path_factory, data, model, make_model, clip):
 
 
 def blocks(*names: str) -> str:
-    return "# Title\n" + "\n".join(f"before {name}\n<!-- figures:{name} -->\nold\n<!-- /figures -->\nafter" for name in names)
+    block = "before {0}\n<!-- figures:{0} -->\nold\n<!-- /figures -->\nafter"
+    return "\n".join(["# Title", *map(block.format, names)])
 
 
 def test_blocks_are_rewritten_and_nothing_else(measured):
@@ -96,4 +97,6 @@ def test_the_figures_of_our_own_readme_are_those_of_the_results():
     text = (ROOT / "README.md").read_text()
     if "<!-- figures:" not in text:
         pytest.skip("README.md has no figures yet")
+    if not list((ROOT / "benchmarks" / "results").glob("*.json")):
+        pytest.skip("benchmarks/results holds no result yet")
     assert readme.stale(text, ROOT / "benchmarks" / "results") == []

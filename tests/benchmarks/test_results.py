@@ -5,7 +5,9 @@ import jsonschema
 import pytest
 
 from fer_bench import results
+from fer_edge.contract import model_file
 from fer_edge.contract.errors import DataError
+from fer_edge.expressions.litert import shipped_model
 
 STORED = sorted((Path(__file__).parents[2] / "benchmarks" / "results").glob("*.json"))
 
@@ -21,6 +23,15 @@ def test_stored_results_fit_the_schema(path):
     assert path.name.startswith(content["kind"])
     for entry in content.get("results", ()):
         assert entry["model"] < len(content["models"])
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.name)
+def test_stored_results_are_of_the_model_that_is_shipped(path):
+    shipped = shipped_model()
+    if not shipped.exists():
+        pytest.skip("no model is shipped yet")
+    found = {model["sha256"] for model in results.read(path)["models"] if model["file"] == shipped.name}
+    assert found == {model_file.read(shipped).sha256}
 
 
 def test_a_result_of_another_kind_or_with_a_folder_in_it_does_not_fit():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
+import threading
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from fer_edge.contract.errors import SourceError
 from fer_edge.contract.labels import FER2013_LABELS
 from fer_edge.expressions.smoothing import Smoother
 from fer_edge.faces.tracking import Tracker
-from fer_edge.loop import Loop
-from fer_edge.records import Frame
+from fer_edge.loop import MAX_FAILURES_IN_A_ROW, Loop
+from fer_edge.records import Box, Detection, Frame
 
 
 def loop(items: list[Frame | Exception], classifier: LevelClassifier | None = None, sightings: int = 1) -> Loop:
@@ -62,11 +63,83 @@ def test_a_live_source_with_nothing_new_is_asked_again() -> None:
 
 
 def test_a_stop_is_noticed_while_nothing_comes() -> None:
-    source = ListSource([TimeoutError()] * 1000)
-    quiet = Loop(source, BrightnessDetector(), LevelClassifier(), tracker=Tracker(), smoother=Smoother(FER2013_LABELS))
-    asked = itertools.count()
-    assert list(quiet.results(lambda: next(asked) >= 3)) == []
-    assert len(source.items) == 997
+    stop = threading.Event()
+
+    class Silent(ListSource):
+        def read(self) -> Frame | None:
+            if len(self.items) == 7:
+                stop.set()
+            return super().read()
+
+    source = Silent([TimeoutError()] * 10)
+    quiet = Loop(
+        source, BrightnessDetector(), LevelClassifier(), tracker=Tracker(), smoother=Smoother(FER2013_LABELS)
+    )
+    assert list(quiet.results(stop)) == []
+    assert len(source.items) == 6
+
+
+def test_a_detector_that_fails_once_costs_one_frame_and_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    class Moody(BrightnessDetector):
+        calls = 0
+
+        def detect(self, frame: Frame, expected: Sequence[Box] = ()) -> Sequence[Detection]:
+            self.calls += 1
+            if self.calls in (3, 4):
+                raise RuntimeError("a bad day")
+            return super().detect(frame, expected)
+
+    moody = Loop(
+        ListSource([scene(at=n / 30) for n in range(8)]), Moody(), LevelClassifier(),
+        tracker=Tracker(sightings=1), smoother=Smoother(FER2013_LABELS),
+    )  # fmt: skip
+    assert [len(result.faces) for result in moody.results()] == [1, 1, 0, 0, 1, 1, 1, 1]
+    assert moody.failures == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "detector brightness failed (a bad day); going on with the next frame"
+    ]
+
+
+def test_a_detector_that_always_fails_ends_the_run() -> None:
+    class Broken(BrightnessDetector):
+        def detect(self, frame: Frame, expected: Sequence[Box] = ()) -> Sequence[Detection]:
+            raise RuntimeError("gone for good")
+
+    broken = Loop(
+        ListSource([scene(at=n / 30) for n in range(1000)]), Broken(), LevelClassifier(),
+        tracker=Tracker(), smoother=Smoother(FER2013_LABELS),
+    )  # fmt: skip
+    seen = []
+    with pytest.raises(RuntimeError, match="gone for good"):
+        seen.extend(broken.results())
+    assert broken.failures == MAX_FAILURES_IN_A_ROW
+
+
+def test_a_frame_that_is_no_picture_is_passed_over() -> None:
+    faulty = loop([scene(), ValueError("a frame is uint8 …"), scene(at=1)])
+    assert len(list(faulty.results())) == 2
+    assert faulty.failures == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 1, 3), (2, 500), (480, 640, 3)])
+def test_frames_of_changing_size_and_kind_go_through(shape: tuple[int, ...]) -> None:
+    odd = Frame(image=np.full(shape, 180, np.uint8), time=0.0, captured=0.5, source="list")
+    sizes = [(result.width, result.height) for result in loop([scene(), odd, scene(at=1)]).results()]
+    assert sizes == [(160, 120), (shape[1], shape[0]), (160, 120)]
+
+
+def test_two_hundred_faces() -> None:
+    class Crowd(BrightnessDetector):
+        def detect(self, frame: Frame, expected: Sequence[Box] = ()) -> Sequence[Detection]:
+            return [Detection((10 * (n % 16), 10 * (n // 16), 9, 9), 0.9) for n in range(200)]
+
+    crowd = Loop(
+        ListSource([scene(at=n / 30) for n in range(3)]), Crowd(), LevelClassifier(),
+        tracker=Tracker(sightings=1), smoother=Smoother(FER2013_LABELS),
+    )  # fmt: skip
+    results = list(crowd.results())
+    assert [len(result.faces) for result in results] == [200] * 3
+    assert len({face.id for result in results for face in result.faces}) == 200
 
 
 def test_what_came_before_a_failure_is_yielded() -> None:

@@ -229,7 +229,8 @@ class MqttSink:
             return
         _log.info("connected to %s, publishing to %s", self.name, self._topic)
         self._said.clear()
-        client.publish(self._availability, "online", qos=1, retain=True)
+        # Quality 0: were it lost with this connection, the next one would say it again.
+        client.publish(self._availability, "online", qos=0, retain=True)
         self._online.set()
         self._tried.set()
 

@@ -7,23 +7,18 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
 
 from fer_edge.contract.errors import FerError
 from fer_edge.contract.files import sha256_of
 from fer_edge.expressions import litert
 from fer_edge.faces.weights import YUNET_SHA256, find_yunet
+from fer_edge.frames import list_cameras, picamera2
 from fer_edge.service.config import Settings
-
-THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
-TEMPERATURE = Path("/sys/class/thermal/thermal_zone0/temp")
-Number = TypeVar("Number", int, float)
-BOARD = Path("/proc/device-tree/model")
-
+from fer_edge.health import read_health
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -47,7 +42,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _python()
     for package, module in (("numpy", "numpy"), ("opencv-python-headless", "cv2")):
         yield _package(package, module)
-    for check in (_model, _haar, _yunet, _cameras, _picamera2, _temperature, _throttling, _disk):
+    for check in (_model, _haar, _yunet, _cameras, _picamera2, _board, _disk):
         try:
             yield from check(settings)
         except FerError as error:
@@ -99,8 +94,6 @@ def _yunet(settings: Settings) -> Iterator[Finding]:
 
 
 def _cameras(settings: Settings) -> Iterator[Finding]:
-    from fer_edge.frames import list_cameras
-
     cameras = list_cameras()
     for spec, description in cameras:
         unreadable = spec.startswith("/dev/") and not os.access(spec, os.R_OK | os.W_OK)
@@ -115,31 +108,24 @@ def _cameras(settings: Settings) -> Iterator[Finding]:
 
 
 def _picamera2(settings: Settings) -> Iterator[Finding]:
-    board = BOARD.read_text().strip("\0\n") if BOARD.exists() else ""
-    if "Raspberry Pi" not in board:
+    if not picamera2.on_raspberry_pi():
         return
     if importlib.util.find_spec("picamera2") is None:
-        apt = "sudo apt install -y python3-picamera2 --no-install-recommends"
-        yield Finding("note", "picamera2", f"{board}: not installed", f"{apt}; the venv needs --system-site-packages")
+        yield Finding("note", "picamera2", "not installed", picamera2.INSTALL)
     else:
-        yield Finding("ok", "picamera2", board)
+        yield Finding("ok", "picamera2", "importable")
 
 
-def _temperature(settings: Settings) -> Iterator[Finding]:
-    degrees = _number(TEMPERATURE, lambda text: int(text) / 1000)
-    if degrees is not None:
-        hot = degrees >= 80
+def _board(settings: Settings) -> Iterator[Finding]:
+    health = read_health()
+    if health.temperature_c is not None:
+        hot = health.temperature_c >= 80
         mend = "a Raspberry Pi slows down from 80 C: add a heat sink or a fan" if hot else ""
-        yield Finding("note" if hot else "ok", "temperature", f"{degrees:.0f} C", mend)
-
-
-def _throttling(settings: Settings) -> Iterator[Finding]:
-    bits = _number(THROTTLED, lambda text: int(text, 16))
-    if bits is not None:
-        low = bool(bits & 0x1_0001)  # bit 0: now, bit 16: since boot
-        mend = "use the official power supply" if low else ""
-        found = "under-voltage seen since boot" if low else ("throttled" if bits else "none")
-        yield Finding("note" if bits else "ok", "throttling", found, mend)
+        yield Finding("note" if hot else "ok", "temperature", f"{health.temperature_c:.0f} C", mend)
+    if health.throttled is not None:
+        found = "under-voltage seen since boot" if health.under_voltage else f"flags {health.throttled:#x}"
+        mend = "use the official power supply" if health.under_voltage else ""
+        yield Finding("note" if health.throttled else "ok", "throttling", found, mend)
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:
@@ -148,10 +134,3 @@ def _disk(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         state, "disk", f"{free:,.0f} MB free here", "make room for logs and events" if state == "note" else ""
     )
-
-
-def _number(path: Path, parse: Callable[[str], Number]) -> Number | None:
-    try:
-        return parse(path.read_text().strip())
-    except (OSError, ValueError):
-        return None

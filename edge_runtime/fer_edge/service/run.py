@@ -18,6 +18,7 @@ from fer_edge.faces import open_detector
 from fer_edge.faces.tracking import Tracker
 from fer_edge.frames import SourceOptions, open_source
 from fer_edge.loop import Loop
+from fer_edge.pace import Pace
 from fer_edge.publish import SinkContext, open_sinks
 from fer_edge.seams import ExpressionClassifier, FaceDetector, FrameSource
 from fer_edge.service.config import Settings
@@ -57,7 +58,7 @@ def run(settings: Settings) -> int:
         )
         loop = make_loop(settings, source, detector, classifier)
         frames = 0
-        for result in loop.results(stopped.is_set):
+        for result in loop.results(stopped):
             wanted = sinks.publish(result)
             if frames == 0:
                 notifier.ready()
@@ -66,7 +67,7 @@ def run(settings: Settings) -> int:
             if not wanted or frames == settings.max_frames:
                 break
         notifier.stopping()
-        log.info("run %s: %d frames", context.run, frames)
+        log.info("run %s: %d frames, %d failures", context.run, frames, loop.failures)
     return 0
 
 
@@ -96,6 +97,7 @@ def make_loop(
             lead=settings.lead,
             min_confidence=settings.min_confidence,
         ),
+        pace=Pace(max_fps=settings.max_fps, idle_fps=settings.idle_fps, idle_after_s=settings.idle_after_s),
     )
 
 

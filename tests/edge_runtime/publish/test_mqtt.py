@@ -266,6 +266,7 @@ def test_every_event_arrives_and_fits_the_schema(
     assert time.monotonic() - began < 1.2
 
     until(lambda: listener.payloads("fer/kitchen/availability") == [b"online", b"offline"], "online, then offline")
+    until(lambda: len(listener.payloads("fer/kitchen")) >= 200, "all events")
     assert [checked(line)["seq"] for line in listener.payloads("fer/kitchen")] == list(range(200))
     assert (sink.dropped, sink.refused) == (0, 0)
     assert warnings(caplog) == []

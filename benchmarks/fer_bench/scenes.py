@@ -1,0 +1,186 @@
+"""Training pictures as a camera would show them: large, somewhere in a 640x480 frame, a little in motion."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge.faces.tracking import overlap
+from fer_edge.records import Box, Frame
+from fer_train.datasets import Split
+
+WIDTH, HEIGHT = 640, 480
+SIDES = (120, 300)
+"""Smallest and largest side of a picture in the scene, pixels."""
+
+FRAMES = 4
+"""Frames a picture is shown: two until its face is reported, two more in which only windows are searched."""
+
+FPS = 30.0
+MOTION = 2.0
+"""Fastest motion of a picture, pixels a frame, along each axis."""
+
+SAME_FACE = 0.3
+"""Intersection over union of a box and the picture above which the box is of the picture's face. Boxes are
+tighter than pictures, so one of the usual 0.5 would count faces as missed that are framed well."""
+
+BACKGROUND_SIGMA = 18.0
+"""Standard deviation of the background, grey levels."""
+BACKGROUND_CELLS = (5, 4)
+BORDER_FADE = 0.06
+"""Over this share of its side a picture's border goes over into the background, outside of the picture."""
+
+NOISE_SIGMA = 2.0
+"""Noise of the camera, grey levels."""
+_NOISE_MARGIN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a picture lies in its scene and how it moves.
+
+    Attributes:
+        side: of the picture, pixels.
+        x, y: of its upper left corner in the last frame, pixels.
+        dx, dy: motion, pixels a frame.
+        roll: degrees counter-clockwise about the picture's centre.
+        seed: of the background.
+    """
+
+    side: float
+    x: float
+    y: float
+    dx: float
+    dy: float
+    roll: float
+    seed: int
+
+    def square(self, ahead: int = 0) -> Box:
+        """The picture `ahead` frames after the last one, roll left aside: x, y, side, side in pixels."""
+        return (self.x + ahead * self.dx, self.y + ahead * self.dy, self.side, self.side)
+
+
+def placements(count: int, seed: int, *, roll: float = 0.0) -> list[Placement]:
+    """Seeded placements, sides and positions uniform, the whole picture in every frame.
+
+    Args:
+        count: how many.
+        seed: equal seeds give equal placements, and `count` only says how many of them.
+        roll: largest roll to either side, degrees.
+    """
+    made = []
+    for number in range(count):
+        rng = np.random.default_rng((seed, number))
+        side = rng.uniform(*SIDES)
+        # A turned square reaches further, and so does one that moves.
+        reach = side * (math.sqrt(0.5) - 0.5) * min(1.0, abs(roll) / 45.0) + MOTION * FRAMES
+        x, y = rng.uniform(reach, WIDTH - side - reach), rng.uniform(reach, HEIGHT - side - reach)
+        dx, dy = rng.uniform(-MOTION, MOTION, 2)
+        made.append(Placement(side, x, y, dx, dy, rng.uniform(-roll, roll), int(rng.integers(2**32))))
+    return made
+
+
+class Stage:
+    """Draws scenes, every one from its placement alone; buffers are reused."""
+
+    def __init__(self) -> None:
+        size = (HEIGHT + _NOISE_MARGIN, WIDTH + _NOISE_MARGIN)
+        # Twice sigma as an offset keeps both signs in unsigned bytes.
+        self._offset = round(4 * NOISE_SIGMA)
+        noise = np.random.default_rng(0).normal(self._offset, NOISE_SIGMA, size)
+        self._noise = noise.clip(0, 255).astype(np.uint8)
+        self._across, self._down = np.arange(WIDTH, dtype=np.float32), np.arange(HEIGHT, dtype=np.float32)
+
+    def draw(self, picture: NDArray[np.uint8], placement: Placement, ahead: int = 0) -> NDArray[np.uint8]:
+        """One frame of a scene.
+
+        Args:
+            picture: uint8, (side, side), grey levels.
+            placement: where to.
+            ahead: frames after the last one, negative for those before.
+
+        Returns:
+            uint8, (480, 640), grey levels; a new array.
+        """
+        x, y, side, _ = placement.square(ahead)
+        zoom = side / picture.shape[0]
+        centre = (picture.shape[1] - 1) / 2, (picture.shape[0] - 1) / 2
+        affine = cv2.getRotationMatrix2D(centre, placement.roll, zoom)
+        affine[:, 2] += np.array((x + (side - 1) / 2 - centre[0], y + (side - 1) / 2 - centre[1]))
+        # The picture's border is drawn on outwards: a hard edge is no part of a face, but detectors see it.
+        shown = cv2.warpAffine(
+            picture, affine, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        ).astype(np.float32)
+        weight = self._weight(placement, ahead)[..., None].squeeze(2)
+        background = self._background(float(picture.mean()), placement.seed)
+        scene = np.clip(background + weight * (shown - background), 0, 255).astype(np.uint8)
+        shift = (placement.seed + 37 * ahead) % _NOISE_MARGIN, (placement.seed // 64 + 23 * ahead) % _NOISE_MARGIN
+        noise = self._noise[shift[1] : shift[1] + HEIGHT, shift[0] : shift[0] + WIDTH]
+        return cv2.addWeighted(scene, 1.0, noise, 1.0, -self._offset).view(np.uint8)
+
+    def _weight(self, placement: Placement, ahead: int) -> NDArray[np.float32]:
+        """1 on the picture, falling to 0 around it."""
+        x, y, side, _ = placement.square(ahead)
+        angle = math.radians(placement.roll)
+        across, down = self._across - (x + (side - 1) / 2), (self._down - (y + (side - 1) / 2))[:, None]
+        if angle:
+            along = np.abs(math.cos(angle) * across - math.sin(angle) * down)
+            beside = np.abs(math.sin(angle) * across + math.cos(angle) * down)
+        else:
+            along, beside = np.abs(across), np.abs(down)
+        outside = np.maximum(along, beside) - side / 2
+        weight: NDArray[np.float32] = np.clip(1 - outside / (BORDER_FADE * side), 0, 1)
+        return weight
+
+    @staticmethod
+    def _background(mean: float, seed: int) -> NDArray[np.float32]:
+        """A wall unevenly lit, as bright as the picture on the whole."""
+        columns, rows = BACKGROUND_CELLS
+        cells = np.random.default_rng(seed).normal(mean, BACKGROUND_SIGMA, (rows, columns)).astype(np.float32)
+        wall: NDArray[np.float32] = cv2.resize(cells, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+        return wall
+
+    def frames(self, picture: NDArray[np.uint8], placement: Placement, start: float) -> list[Frame]:
+        """The frames in which a picture is shown, from `start` (monotonic seconds) on, at 30 a second."""
+        return [
+            Frame(
+                image=self.draw(picture, placement, number + 1 - FRAMES),
+                time=time.time(),
+                captured=start + number / FPS,
+                source="scene",
+            )
+            for number in range(FRAMES)
+        ]
+
+
+def best_match(boxes: Sequence[Box], truth: Box, least: float = SAME_FACE) -> int | None:
+    """Index of the box that shares most with `truth`, or None where none shares `least` of their union."""
+    shares = [overlap(box, truth) for box in boxes]
+    if not shares or max(shares) < least:
+        return None
+    return shares.index(max(shares))
+
+
+def sample(split: Split, limit: int | None, seed: int) -> Split:
+    """A seeded sample of at most `limit` pictures in which each class has its share; all where it is None."""
+    if limit is None or limit >= len(split):
+        return split
+    rng = np.random.default_rng(seed)
+    # Within its class each picture has a random rank; the lowest relative ranks are taken.
+    rank = np.empty(len(split))
+    for label in np.unique(split.labels):
+        rows = np.flatnonzero(split.labels == label)
+        rank[rows] = (rng.permutation(len(rows)) + rng.uniform()) / len(rows)
+    return split.take(np.sort(np.argsort(rank, kind="stable")[:limit]))
+
+
+def colored(frame: Frame) -> Frame:
+    """The same frame as a USB camera or a file would deliver it: BGR."""
+    return dataclasses.replace(frame, image=cv2.cvtColor(frame.image, cv2.COLOR_GRAY2BGR).view(np.uint8))
