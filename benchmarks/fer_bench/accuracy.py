@@ -98,7 +98,7 @@ def versus(first: NDArray[np.float32], other: NDArray[np.float32], labels: NDArr
         "agreement": round(float((tops[0] == tops[1]).mean()), 6),
         "gained": gained,
         "lost": lost,
-        "mcnemar_p": round(mcnemar(gained, lost), 6),
+        "mcnemar_p": float(f"{mcnemar(gained, lost):.3g}"),
     }
 
 
@@ -129,7 +129,7 @@ def table(content: dict[str, Any], models: Sequence[Path]) -> str:
             ("agreement with A", ["" if v is None else _percent(v["agreement"]) for v in versus_first]),
             ("right where A is not", ["" if v is None else str(v["gained"]) for v in versus_first]),
             ("wrong where A is not", ["" if v is None else str(v["lost"]) for v in versus_first]),
-            ("McNemar's exact p", ["" if v is None else f"{v['mcnemar_p']:.4f}" for v in versus_first]),
+            ("McNemar's exact p", ["" if v is None else f"{v['mcnemar_p']:.2g}" for v in versus_first]),
         ]
     width = max(len(title) for title, _ in rows)
     lines += ["", *(f"{title:<{width}}" + "".join(f"{cell:>14}" for cell in cells) for title, cells in rows)]

@@ -56,16 +56,18 @@ def accuracy(arguments: tuple[str, ...], data: Path, split: str, models: tuple[P
     """
     from fer_bench import accuracy as benchmark
     from fer_bench import results
+    from fer_bench.environment import environment
     from fer_train import datasets
 
     results.check_writable(output)
+    before = environment(arguments)
     models = models or _shipped()
     loaded = datasets.load(data)
     length = len(loaded.split(split)) * len(models)
     with click.progressbar(length=length, label=split, file=sys.stderr, update_min_steps=100) as bar:
         content = benchmark.measure(loaded, split, models, on_picture=bar.update)
     click.echo(benchmark.table(content, models))
-    _write(output, "accuracy", arguments, content)
+    _write(output, results.result("accuracy", before, **content))
 
 
 @main.command()
@@ -86,14 +88,16 @@ def latency(
     """
     from fer_bench import latency as benchmark
     from fer_bench import results
+    from fer_bench.environment import environment
 
     results.check_writable(output)
+    before = environment(arguments)
     models = models or _shipped()
     counts = _thread_counts(threads)
     with click.progressbar(length=rounds, label="latency", file=sys.stderr) as bar:
         content = benchmark.measure(models, counts, rounds=rounds, invokes=invokes, on_round=bar.update)
     click.echo(benchmark.table(content, models))
-    _write(output, "latency", arguments, content)
+    _write(output, results.result("latency", before, **content))
 
 
 @main.command()
@@ -116,28 +120,30 @@ def pipeline(
     """
     from fer_bench import pipeline as benchmark
     from fer_bench import results
+    from fer_bench.environment import environment
 
     results.check_writable(output)
+    before = environment(arguments)
     with click.progressbar(length=2 * repeat, label=clip.name, file=sys.stderr) as bar:
         content = benchmark.measure(
             clip, detector=detector, model=model, settings_file=settings_file,
             max_frames=max_frames, rounds=repeat, on_round=bar.update,
         )  # fmt: skip
     click.echo(benchmark.table(content))
-    _write(output, "pipeline", arguments, content)
+    _write(output, results.result("pipeline", before, **content))
 
 
-@main.command()
+@main.command("environment")
 @click.pass_obj
-def environment(arguments: tuple[str, ...]) -> None:
+def show_environment(arguments: tuple[str, ...]) -> None:
     """Print what results say about this machine, as JSON.
 
     \b
     fer-bench environment
     """
-    from fer_bench import environment as surroundings
+    from fer_bench.environment import environment
 
-    click.echo(json.dumps(surroundings.environment(arguments), indent=2))
+    click.echo(json.dumps(environment(arguments), indent=2))
 
 
 @main.command()
@@ -182,9 +188,9 @@ def _thread_counts(text: str) -> list[int]:
     return counts
 
 
-def _write(output: Path | None, kind: str, arguments: tuple[str, ...], content: dict[str, Any]) -> None:
+def _write(output: Path | None, result: dict[str, Any]) -> None:
     from fer_bench import results
 
     if output is not None:
-        results.write(output, results.result(kind, arguments, **content))
+        results.write(output, result)
         click.echo(f"written to {output}", err=True)

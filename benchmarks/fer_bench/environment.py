@@ -56,7 +56,7 @@ def commit() -> str | None:
 
 
 def machine() -> dict[str, Any]:
-    """CPU, cores, memory, system, and how busy the machine was before the measurement."""
+    """CPU, cores, memory, system, and how busy the machine is with other things (load of the last minute)."""
     system = platform.freedesktop_os_release().get("PRETTY_NAME") if Path("/etc/os-release").exists() else None
     board = Path("/proc/device-tree/model")
     return {

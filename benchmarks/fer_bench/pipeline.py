@@ -20,15 +20,14 @@ from fer_bench.statistics import percentiles
 from fer_edge.contract.errors import DataError, UsageError
 from fer_edge.contract.files import sha256_of
 from fer_edge.expressions import litert
-from fer_edge.faces import open_detector
 from fer_edge.faces.weights import find_yunet
 from fer_edge.frames import open_source
 from fer_edge.publish import SinkContext, open_sinks
 from fer_edge.records import Frame, FrameResult
-from fer_edge.seams import ExpressionClassifier, FaceDetector
+from fer_edge.seams import ExpressionClassifier
 from fer_edge.service import config
 from fer_edge.service.config import Settings
-from fer_edge.service.run import make_loop, source_options
+from fer_edge.service.run import make_detector, make_loop, source_options
 
 STAGES = {
     "decode": "decode, beforehand",
@@ -53,9 +52,8 @@ class DecodedFrames:
         self._left = iter(frames)
 
     def read(self) -> Frame | None:
-        """The next frame, as if captured now by the wall clock; `captured` keeps the clip's own time."""
-        frame = next(self._left, None)
-        return None if frame is None else dataclasses.replace(frame, time=time.time())
+        """The next frame, or None at the end."""
+        return next(self._left, None)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -90,15 +88,16 @@ def measure(
     model_path = Path(settings.model) if settings.model else litert.shipped_model()
     cv2.setNumThreads(settings.threads)
     classifier = litert.load(model_path, threads=settings.threads)
-    found = open_detector(settings.detector, width=settings.detect_width, min_face=settings.min_face)
+    detector_name = make_detector(settings).name
+    settings = dataclasses.replace(settings, detector=detector_name)
     frames = decode(settings)
     with tempfile.TemporaryDirectory(prefix="fer-bench-") as folder:
         times = np.empty((rounds, 5, len(frames)))
-        _, results = time_loop(settings, frames, found, classifier, Path(folder) / "warm-up.jsonl")
+        _, results = time_loop(settings, frames, classifier, Path(folder) / "warm-up.jsonl")
         for number in range(rounds):
-            times[number], _ = time_loop(settings, frames, found, classifier, Path(folder) / f"loop-{number}.jsonl")
+            times[number], _ = time_loop(settings, frames, classifier, Path(folder) / f"loop-{number}.jsonl")
             on_round(1)
-        run = ["--source", str(clip.absolute()), "--detector", found.name, "--model", str(model_path.absolute())]
+        run = ["--source", str(clip.absolute()), "--detector", detector_name, "--model", str(model_path.absolute())]
         run += ["--max-frames", str(max_frames)]
         if settings_file is not None:
             run += ["--config", str(settings_file.absolute())]
@@ -116,8 +115,8 @@ def measure(
             "height": frames[0].size[1],
         },
         "models": [model_facts(model_path, classifier.model)],
-        "detector": _detector_facts(found),
-        "settings": {key: value for key, value in dataclasses.asdict(settings).items() if key not in NOT_TOLD},
+        "detector": detector_facts(detector_name),
+        "settings": settings_facts(settings),
         "rounds": rounds,
         "loop": _loop_figures(frames, times, results),
         "process": process.figures(launches),
@@ -146,14 +145,15 @@ def decode(settings: Settings) -> list[Frame]:
 
 
 def time_loop(
-    settings: Settings, frames: Sequence[Frame], detector: FaceDetector, classifier: ExpressionClassifier, events: Path
+    settings: Settings, frames: Sequence[Frame], classifier: ExpressionClassifier, events: Path
 ) -> tuple[NDArray[np.float64], list[FrameResult]]:
     """One pass of a fresh loop over the frames, publishing to a file.
 
     Returns:
         Milliseconds, float64, (5, frames): detect, classify, other, publish, total; and the loop's results.
     """
-    loop = make_loop(settings, DecodedFrames(frames), detector, classifier)
+    # A detector remembers when it last searched the whole frame, by the clip's clock, which begins anew.
+    loop = make_loop(settings, DecodedFrames(frames), make_detector(settings), classifier)
     context = SinkContext(
         device=settings.device_name,
         run=secrets.token_hex(3),
@@ -193,9 +193,14 @@ def _loop_figures(
     }
 
 
-def _detector_facts(detector: FaceDetector) -> dict[str, Any]:
-    weights = find_yunet() if detector.name == "yunet" else None
-    return {"name": detector.name, "sha256": weights and sha256_of(weights)}
+def detector_facts(name: str) -> dict[str, Any]:
+    weights = find_yunet() if name == "yunet" else None
+    return {"name": name, "sha256": weights and sha256_of(weights)}
+
+
+def settings_facts(settings: Settings) -> dict[str, Any]:
+    """What a result file says about the settings in force."""
+    return {key: value for key, value in dataclasses.asdict(settings).items() if key not in NOT_TOLD}
 
 
 def table(content: dict[str, Any]) -> str:

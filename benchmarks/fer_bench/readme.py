@@ -61,7 +61,7 @@ def _accuracy(folder: Path) -> str:
     if len(entries) > 1:
         rows += [
             ("same label as the first, %", ["" if v is None else _percent(v["agreement"]) for v in versus]),
-            ("McNemar's exact p", ["" if v is None else f"{v['mcnemar_p']:.2f}" for v in versus]),
+            ("McNemar's exact p", ["" if v is None else f"{v['mcnemar_p']:.2g}" for v in versus]),
         ]
     for label, first in found[0]["classes"].items():
         recalls = [_percent(e["classes"][label]["recall"]) for e in found]
@@ -89,7 +89,7 @@ def _latency(folder: Path) -> str:
     rows = [(f"{p}, ms", [f"{entry['ms'][p]:.3f}" for entry in entries]) for p in ("p50", "p95", "p99")]
     rows.append(("of the first", [f"{entry['ratio']['p50']:.2f}" for entry in entries]))
     heads = [f"{names[entry['model']]}, {_threads(entry['threads'])}" for entry in entries]
-    return _table("ours, one face", heads, rows) + _footer([content], "preprocessing included")
+    return _table("ours, one face", heads, rows) + _footer([content], f"preprocessing included, {_load([content])}")
 
 
 def _pipeline(folder: Path) -> str:
@@ -110,7 +110,7 @@ def _pipeline(folder: Path) -> str:
         f"{c['detector']['name']}, `{c['data']['file']}` {c['data']['width']}x{c['data']['height']}" for c in contents
     ]
     counts = sorted({c["threads"]["classifier"] for c in contents})
-    about = f"p50 / p95 / p99 a frame, {' or '.join(_threads(count) for count in counts)}"
+    about = f"p50 / p95 / p99 a frame, {' or '.join(_threads(count) for count in counts)}, {_load(contents)}"
     return _table("ours", heads, rows) + _footer(contents, about)
 
 
@@ -142,6 +142,11 @@ def _footer(contents: list[dict[str, Any]], about: str) -> str:
         if source not in sources:
             sources.append(source)
     return f"\n\n<sub>{about}; {'; '.join(sources)}</sub>"
+
+
+def _load(contents: list[dict[str, Any]]) -> str:
+    # Times mean little on a machine that is busy with something else, and the reader cannot know.
+    return f"other load of the machine up to {max(content['machine']['load_1min'] for content in contents):.1f}"
 
 
 def _model_names(content: dict[str, Any]) -> list[str]:

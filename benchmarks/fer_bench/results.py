@@ -8,22 +8,21 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from fer_bench.environment import environment
 from fer_edge.contract.errors import DataError, UsageError
 from fer_edge.contract.files import write_text
 
 FORMAT = 1
 
 
-def result(kind: str, arguments: Sequence[str], **content: Any) -> dict[str, Any]:
+def result(kind: str, environment: dict[str, Any], **content: Any) -> dict[str, Any]:
     """A result as it is written: `content` under what every result says.
 
     Args:
         kind: `accuracy`, `latency` or `pipeline`.
-        arguments: of the command, for the record.
+        environment: as `fer_bench.environment.environment` found it before the measurement.
         content: the keys that `result.schema.json` demands of this kind.
     """
-    return {"format": FORMAT, "kind": kind, **environment(arguments), **content}
+    return {"format": FORMAT, "kind": kind, **environment, **content}
 
 
 def check_writable(path: Path | None) -> None:

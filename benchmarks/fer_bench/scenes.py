@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Sequence
@@ -39,7 +38,7 @@ BORDER_FADE = 0.06
 
 NOISE_SIGMA = 2.0
 """Noise of the camera, grey levels."""
-_NOISE_MARGIN = 64
+_NOISE_MEAN, _NOISE_MARGIN = 8, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,76 +87,72 @@ def placements(count: int, seed: int, *, roll: float = 0.0) -> list[Placement]:
 
 
 class Stage:
-    """Draws scenes, every one from its placement alone; buffers are reused."""
+    """Draws scenes, every one from its placement alone."""
 
     def __init__(self) -> None:
         size = (HEIGHT + _NOISE_MARGIN, WIDTH + _NOISE_MARGIN)
-        # Twice sigma as an offset keeps both signs in unsigned bytes.
-        self._offset = round(4 * NOISE_SIGMA)
-        noise = np.random.default_rng(0).normal(self._offset, NOISE_SIGMA, size)
+        noise = np.random.default_rng(0).normal(_NOISE_MEAN, NOISE_SIGMA, size)
         self._noise = noise.clip(0, 255).astype(np.uint8)
-        self._across, self._down = np.arange(WIDTH, dtype=np.float32), np.arange(HEIGHT, dtype=np.float32)
 
-    def draw(self, picture: NDArray[np.uint8], placement: Placement, ahead: int = 0) -> NDArray[np.uint8]:
-        """One frame of a scene.
+    def frames(self, picture: NDArray[np.uint8], placement: Placement, start: float) -> list[Frame]:
+        """The frames in which a picture is shown, at 30 a second.
 
         Args:
             picture: uint8, (side, side), grey levels.
             placement: where to.
-            ahead: frames after the last one, negative for those before.
+            start: `captured` of the first frame, seconds.
 
         Returns:
-            uint8, (480, 640), grey levels; a new array.
+            `FRAMES` frames with luma of 640x480.
         """
-        x, y, side, _ = placement.square(ahead)
-        zoom = side / picture.shape[0]
-        centre = (picture.shape[1] - 1) / 2, (picture.shape[0] - 1) / 2
-        affine = cv2.getRotationMatrix2D(centre, placement.roll, zoom)
-        affine[:, 2] += np.array((x + (side - 1) / 2 - centre[0], y + (side - 1) / 2 - centre[1]))
-        # The picture's border is drawn on outwards: a hard edge is no part of a face, but detectors see it.
-        shown = cv2.warpAffine(
-            picture, affine, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        ).astype(np.float32)
-        weight = self._weight(placement, ahead)[..., None].squeeze(2)
-        background = self._background(float(picture.mean()), placement.seed)
-        scene = np.clip(background + weight * (shown - background), 0, 255).astype(np.uint8)
-        shift = (placement.seed + 37 * ahead) % _NOISE_MARGIN, (placement.seed // 64 + 23 * ahead) % _NOISE_MARGIN
-        noise = self._noise[shift[1] : shift[1] + HEIGHT, shift[0] : shift[0] + WIDTH]
-        return cv2.addWeighted(scene, 1.0, noise, 1.0, -self._offset).view(np.uint8)
-
-    def _weight(self, placement: Placement, ahead: int) -> NDArray[np.float32]:
-        """1 on the picture, falling to 0 around it."""
-        x, y, side, _ = placement.square(ahead)
-        angle = math.radians(placement.roll)
-        across, down = self._across - (x + (side - 1) / 2), (self._down - (y + (side - 1) / 2))[:, None]
-        if angle:
-            along = np.abs(math.cos(angle) * across - math.sin(angle) * down)
-            beside = np.abs(math.sin(angle) * across + math.cos(angle) * down)
-        else:
-            along, beside = np.abs(across), np.abs(down)
-        outside = np.maximum(along, beside) - side / 2
-        weight: NDArray[np.float32] = np.clip(1 - outside / (BORDER_FADE * side), 0, 1)
-        return weight
-
-    @staticmethod
-    def _background(mean: float, seed: int) -> NDArray[np.float32]:
-        """A wall unevenly lit, as bright as the picture on the whole."""
-        columns, rows = BACKGROUND_CELLS
-        cells = np.random.default_rng(seed).normal(mean, BACKGROUND_SIGMA, (rows, columns)).astype(np.float32)
-        wall: NDArray[np.float32] = cv2.resize(cells, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-        return wall
-
-    def frames(self, picture: NDArray[np.uint8], placement: Placement, start: float) -> list[Frame]:
-        """The frames in which a picture is shown, from `start` (monotonic seconds) on, at 30 a second."""
+        wall = _wall(float(picture.mean()), placement.seed)
         return [
             Frame(
-                image=self.draw(picture, placement, number + 1 - FRAMES),
+                image=self._draw(picture, placement, wall, number + 1 - FRAMES),
                 time=time.time(),
                 captured=start + number / FPS,
                 source="scene",
             )
             for number in range(FRAMES)
         ]
+
+    def _draw(
+        self, picture: NDArray[np.uint8], placement: Placement, wall: NDArray[np.float32], ahead: int
+    ) -> NDArray[np.uint8]:
+        x, y, side, _ = placement.square(ahead)
+        centre = (x + side / 2, y + side / 2)
+        angle = math.radians(placement.roll)
+        reach = side * (0.5 + BORDER_FADE) * (abs(math.cos(angle)) + abs(math.sin(angle)))
+        left, top = (max(0, math.floor(c - reach)) for c in centre)
+        right, bottom = min(WIDTH, math.ceil(centre[0] + reach)), min(HEIGHT, math.ceil(centre[1] + reach))
+
+        middle = (picture.shape[0] - 1) / 2
+        affine = cv2.getRotationMatrix2D((middle, middle), placement.roll, side / picture.shape[0])
+        affine[:, 2] += np.array((centre[0] - 0.5 - middle - left, centre[1] - 0.5 - middle - top))
+        # The border's pixels are drawn on outwards: a hard edge is no part of a face, but detectors see it.
+        shown = cv2.warpAffine(
+            picture, affine, (right - left, bottom - top), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
+        across = np.arange(left, right, dtype=np.float32) + np.float32(0.5 - centre[0])
+        down = np.arange(top, bottom, dtype=np.float32)[:, None] + np.float32(0.5 - centre[1])
+        outside = np.maximum(
+            np.abs(math.cos(angle) * across - math.sin(angle) * down),
+            np.abs(math.sin(angle) * across + math.cos(angle) * down),
+        )
+        weight = np.clip(1 - (outside - side / 2) / (BORDER_FADE * side), 0, 1)
+        scene = wall.copy()
+        part = scene[top:bottom, left:right]
+        part += weight * (shown - part)
+        drift = (placement.seed + 37 * ahead) % _NOISE_MARGIN, (placement.seed // 64 + 23 * ahead) % _NOISE_MARGIN
+        noise = self._noise[drift[1] : drift[1] + HEIGHT, drift[0] : drift[0] + WIDTH]
+        return cv2.addWeighted(scene.clip(0, 255).astype(np.uint8), 1.0, noise, 1.0, -_NOISE_MEAN).view(np.uint8)
+
+
+def _wall(mean: float, seed: int) -> NDArray[np.float32]:
+    """A wall unevenly lit, on the whole as bright as the picture: no other face can be found in it."""
+    columns, rows = BACKGROUND_CELLS
+    cells = np.random.default_rng(seed).normal(mean, BACKGROUND_SIGMA, (rows, columns)).astype(np.float32)
+    return cv2.resize(cells, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).view(np.float32)
 
 
 def best_match(boxes: Sequence[Box], truth: Box, least: float = SAME_FACE) -> int | None:
@@ -180,7 +175,3 @@ def sample(split: Split, limit: int | None, seed: int) -> Split:
         rank[rows] = (rng.permutation(len(rows)) + rng.uniform()) / len(rows)
     return split.take(np.sort(np.argsort(rank, kind="stable")[:limit]))
 
-
-def colored(frame: Frame) -> Frame:
-    """The same frame as a USB camera or a file would deliver it: BGR."""
-    return dataclasses.replace(frame, image=cv2.cvtColor(frame.image, cv2.COLOR_GRAY2BGR).view(np.uint8))

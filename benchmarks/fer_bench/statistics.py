@@ -27,6 +27,21 @@ def wilson_interval(hits: int, trials: int, level: float = 0.95) -> tuple[float,
     return max(0.0, min(low, share)), min(1.0, max(high, share))
 
 
+def paired_interval(gained: int, lost: int, pairs: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval of the difference of two shares of the same pairs, -1..1 (Agresti and Min 2005, Stat. Med. 24, p. 729).
+
+    Args:
+        gained, lost: pairs in which only the second, or only the first is a success.
+        pairs: all of them, at least 1.
+        level: of confidence, 0 < level < 1.
+    """
+    # Half a pair more of each kind keeps the interval honest where hardly any pair differs.
+    more, less, count = gained + 0.5, lost + 0.5, pairs + 2
+    change = (more - less) / count
+    half = NormalDist().inv_cdf((1 + level) / 2) * ((more + less - count * change**2) ** 0.5) / count
+    return max(-1.0, change - half), min(1.0, change + half)
+
+
 def percentiles(rounds: ArrayLike) -> dict[str, float]:
     """p50, p95 and p99 of each round, and of these the median over the rounds.
 

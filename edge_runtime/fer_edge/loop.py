@@ -106,7 +106,7 @@ class Loop:
         return FrameResult(
             seq=seq,
             time=frame.time,
-            age_ms=max(0.0, (time.time() - frame.time) * 1e3),
+            age_ms=self._age_ms(frame, began),
             width=width,
             height=height,
             source=frame.source,
@@ -120,6 +120,13 @@ class Loop:
                 "other": (ended - detected - classifying) * 1e3,
             },
         )
+
+    @staticmethod
+    def _age_ms(frame: Frame, began: float) -> float:
+        # A clip's `captured` is its own clock; its frames are born when they are read.
+        if not frame.live:
+            return frame.capture_ms + (time.perf_counter() - began) * 1e3
+        return max(0.0, (time.monotonic() - frame.captured) * 1e3)
 
     def _detect(self, frame: Frame) -> Sequence[Detection]:
         expected = [] if frame.independent else self._tracker.expected(frame.captured)

@@ -70,7 +70,7 @@ class Pace:
         health = self._health()
         if health.slowed and not self.slowed:
             degrees = "" if health.temperature_c is None else f" at {health.temperature_c:.0f} C"
-            _log.warning("the processor is throttled%s; every frame is followed by an equal rest until it is not", degrees)
+            _log.warning("the processor is throttled%s; each frame is followed by as long a rest", degrees)
         elif self.slowed and not health.slowed:
             _log.info("the processor is no longer throttled; full pace")
         self.slowed = health.slowed

@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from fer_bench import accuracy, cli, latency, pipeline, readme, results
+from fer_bench.environment import environment
 from fer_edge.contract.errors import DataError
 from fer_train import datasets
 
@@ -21,7 +22,7 @@ def measured(tmp_path_factory, data, model, make_model, clip):
     }
     for kind, content in contents.items():
         name = "pipeline-grey-haar" if kind == "pipeline" else kind
-        results.write(folder / f"{name}.json", results.result(kind, [kind], **content))
+        results.write(folder / f"{name}.json", results.result(kind, environment([kind]), **content))
     return folder
 
 

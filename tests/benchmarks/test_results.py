@@ -5,6 +5,7 @@ import jsonschema
 import pytest
 
 from fer_bench import results
+from fer_bench.environment import environment
 from fer_edge.contract import model_file
 from fer_edge.contract.errors import DataError
 from fer_edge.expressions.litert import shipped_model
@@ -35,7 +36,7 @@ def test_stored_results_are_of_the_model_that_is_shipped(path):
 
 
 def test_a_result_of_another_kind_or_with_a_folder_in_it_does_not_fit():
-    result = results.result("latency", [], threads={"classifier": [1]}, data={}, models=[])
+    result = results.result("latency", environment([]), threads={"classifier": [1]}, data={}, models=[])
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(result, results.schema())
     command = results.schema()["properties"]["command"]
@@ -59,6 +60,6 @@ def test_a_missing_result_says_how_to_make_it(tmp_path):
 
 def test_what_was_written_reads_back(tmp_path):
     path = tmp_path / "latency.json"
-    content = results.result("latency", ["latency"], models=[])
+    content = results.result("latency", environment(["latency"]), models=[])
     results.write(path, content)
     assert results.read(path) == content == json.loads(path.read_text())

@@ -64,7 +64,7 @@ def trained(patterns: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = models.build(**asked.model, classes=7, side=SIDE)
     network.compile(optimizer=keras.optimizers.Adam(0.01), loss="categorical_crossentropy")
     split = data.split("Training")
-    network.fit(to_input(split.images), one_hot(split.labels, 7), batch_size=16, epochs=8, verbose=0)
+    network.fit(to_input(split.images), one_hot(split.labels, 7), batch_size=16, epochs=4, verbose=0)
     network.save(folder / "best.keras")
     return folder
 

@@ -72,9 +72,7 @@ def test_a_stop_is_noticed_while_nothing_comes() -> None:
             return super().read()
 
     source = Silent([TimeoutError()] * 10)
-    quiet = Loop(
-        source, BrightnessDetector(), LevelClassifier(), tracker=Tracker(), smoother=Smoother(FER2013_LABELS)
-    )
+    quiet = Loop(source, BrightnessDetector(), LevelClassifier(), tracker=Tracker(), smoother=Smoother(FER2013_LABELS))
     assert list(quiet.results(stop)) == []
     assert len(source.items) == 6
 

@@ -25,7 +25,8 @@ def drawn(path: Path) -> np.ndarray:
 
 def has_colour(image: np.ndarray, hex_colour: str) -> bool:
     blue_green_red = [int(hex_colour[i : i + 2], 16) for i in (5, 3, 1)]
-    return bool((image == blue_green_red).all(axis=2).any())
+    # Rounding to 8 bits may be off by one.
+    return bool((np.abs(image.astype(int) - blue_green_red) <= 1).all(axis=2).any())
 
 
 def test_curves_of_one_and_of_many_epochs(tmp_path: Path) -> None:
@@ -49,10 +50,7 @@ def test_confusion_matrix_shows_both_ends_of_the_scale(tmp_path: Path) -> None:
     result = evaluate(np.eye(3)[[0, 1, 1]], [0, 1, 2], ("a", "b", "c"))
     plots.confusion_matrix(tmp_path / "confusion.png", result, "title")
     image = drawn(tmp_path / "confusion.png")
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
-    assert all(has_colour(image, to_hex(colormaps["cividis"](end))) for end in (0.0, 1.0))
+    assert has_colour(image, "#00224E") and has_colour(image, "#FEE838"), "cividis from 0 to 1"
 
 
 def test_sheets_show_pictures_and_are_the_same_each_time(tmp_path: Path, made_data: Dataset) -> None:
@@ -68,12 +66,13 @@ def test_sheets_show_pictures_and_are_the_same_each_time(tmp_path: Path, made_da
 
 
 def test_predictions_with_and_without_mistakes(tmp_path: Path, made_data: Dataset) -> None:
-    split = made_data.split("PublicTest")
+    everything = made_data.split("PublicTest")
+    split = everything.take(np.flatnonzero(everything.labels < 3))
     path = tmp_path / "sheet.png"
     for mistakes in (False, True):
-        said = (split.labels + mistakes * (np.arange(len(split)) % 2)) % 7
-        probabilities = 0.7 * np.eye(7)[said] + 0.3 / 7
-        plots.prediction_sheet(path, split, made_data.labels, probabilities=probabilities, title="t", seed=1)
+        said = (split.labels + mistakes * (np.arange(len(split)) % 2)) % 3
+        probabilities = 0.7 * np.eye(3)[said] + 0.1
+        plots.prediction_sheet(path, split, made_data.labels[:3], probabilities=probabilities, title="t", seed=1)
         image = drawn(path)
         assert has_colour(image, plots.GREEN)
         assert has_colour(image, plots.VERMILION) == mistakes

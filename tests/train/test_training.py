@@ -227,22 +227,22 @@ def test_ctrl_c_and_sigterm_keep_the_epochs_and_resume_ends_the_same(
 ) -> None:
     data = write_csv(csv_rows, "fer2013.csv.gz")
     asked: list[Any] = ["--recipe", small_recipe, "--data", data.name, "--split", "random:0.2", "--seed", 7]
-    asked += ["--threads", 1, "--epochs", 30]
+    asked += ["--threads", 1, "--epochs", 14]
     whole = fer_train(tmp_path, *asked, "--name", "whole")
     out, err = whole.communicate(timeout=300)
     assert whole.returncode == 0, err
     assert "validation: random-validation, 26 pictures" in out
-    assert "epoch 30/30: loss" in out and "0 min left" in out
+    assert "epoch 14/14: loss" in out and "0 min left" in out
     assert "macro-F1" in out and "run folder: runs/whole" in out
 
     stopped = tmp_path / "runs" / "small-7"
     said = stop_at(fer_train(tmp_path, *asked), stopped, 2, signal.SIGINT)
     assert said.splitlines()[-1].startswith("fer-train: stopped; ")
     assert said.splitlines()[-1].endswith(
-        "of 30 epochs are kept in runs/small-7: continue with fer-train --resume runs/small-7"
+        "of 14 epochs are kept in runs/small-7: continue with fer-train --resume runs/small-7"
     )
     kept = len(open_run(stopped).history())
-    assert 2 <= kept < 30
+    assert 2 <= kept < 14
 
     said = stop_at(fer_train(tmp_path, "--resume", "runs/small-7"), stopped, kept + 1, signal.SIGTERM)
     assert "fer-train: stopped; " in said
@@ -250,5 +250,9 @@ def test_ctrl_c_and_sigterm_keep_the_epochs_and_resume_ends_the_same(
     _, err = last.communicate(timeout=300)
     assert last.returncode == 0, err
     assert_same_run(stopped, tmp_path / "runs" / "whole")
-    for name in ("evaluation.json", "confusion_matrix.png"):
-        assert (stopped / name).read_bytes()[:8] == (tmp_path / "runs" / "whole" / name).read_bytes()[:8]
+    evaluations = [
+        json.loads((folder / "evaluation.json").read_text()) for folder in (stopped, stopped.with_name("whole"))
+    ]
+    for evaluation in evaluations:
+        del evaluation["model_sha256"]  # a .keras file holds the time it was written
+    assert evaluations[0] == evaluations[1]

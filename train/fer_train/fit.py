@@ -21,9 +21,7 @@ from fer_train import models
 from fer_train.batches import TrainingBatches, one_hot, to_input
 from fer_train.datasets import Dataset
 from fer_train.recipe import Training
-from fer_train.runs import HISTORY, Run, create_run, open_run
-
-__all__ = ["Run", "create_run", "fit", "open_run"]
+from fer_train.runs import HISTORY, Run
 
 
 def fit(

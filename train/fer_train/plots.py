@@ -35,7 +35,7 @@ _STYLE = {
 
 
 @contextlib.contextmanager
-def _figure(path: Path, width: float, height: float, title: str) -> Iterator[Figure]:
+def drawing(path: Path, width: float, height: float, title: str) -> Iterator[Figure]:
     """Yield an empty figure (inches) with a title; write it to `path` atomically as PNG."""
     try:
         import matplotlib as mpl
@@ -58,7 +58,7 @@ def curves(path: Path, history: Sequence[Mapping[str, float]], title: str) -> No
     epochs = [row["epoch"] for row in history]
     column = {key: np.array([row[key] for row in history]) for key in history[0]}
     best = int(column["val_accuracy"].argmax())
-    with _figure(path, 9, 6, title) as figure:
+    with drawing(path, 9, 6, title) as figure:
         grid = figure.add_gridspec(2, 2, height_ratios=(3, 1))
         accuracy, loss = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
         rate = figure.add_subplot(grid[1, :])
@@ -89,7 +89,7 @@ def curves(path: Path, history: Sequence[Mapping[str, float]], title: str) -> No
 def class_distribution(path: Path, data: Dataset) -> None:
     """Draw how many pictures of each class each split holds."""
     counts = data.counts()
-    with _figure(path, 9, 1.2 + 1.9 * len(counts), f"Pictures of each class in {Path(data.source).name}") as figure:
+    with drawing(path, 9, 1.2 + 1.9 * len(counts), f"Pictures of each class in {Path(data.source).name}") as figure:
         for axes, (name, numbers) in zip(np.atleast_1d(figure.subplots(len(counts), 1)), counts.items(), strict=True):
             bars = axes.bar(data.labels, numbers, color=BLUE, width=0.7)
             total = sum(numbers)
@@ -104,7 +104,7 @@ def confusion_matrix(path: Path, evaluation: Evaluation, title: str) -> None:
     """Draw the confusion matrix, counts beside shares of each true class; rows are the truth."""
     counts = evaluation.confusion
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    with _figure(path, 12, 5.6, title) as figure:
+    with drawing(path, 12, 5.6, title) as figure:
         left, right = figure.subplots(1, 2)
         for axes, values, texts, name in (
             (left, counts, [[f"{n:,}" for n in row] for row in counts], "pictures"),
@@ -130,17 +130,26 @@ def augmentation_sheet(
     """Draw one picture of each class and `views` augmented views of it, as the network sees them."""
     rng = np.random.default_rng(seed)
     rows = [rng.choice(members) for k in range(len(labels)) if len(members := np.flatnonzero(split.labels == k))]
-    with _figure(
-        path, 0.9 * (views + 1) + 0.6, 0.95 * len(rows) + 0.9, "Training pictures and augmented views"
+    height, width = split.images.shape[1:]
+    gap = 4
+    sheet = np.full((len(rows) * (height + gap), (views + 1) * (width + gap)), 255, np.uint8)
+    for i, row in enumerate(rows):
+        original = split.images[row]
+        changed = augmentation(np.repeat(original[None], views, axis=0), rng)
+        for j, image in enumerate((original, *changed)):
+            top, left = i * (height + gap), j * (width + gap)
+            sheet[top : top + height, left : left + width] = image
+    with drawing(
+        path, 0.9 * (views + 1) + 0.6, 0.9 * len(rows) + 0.9, "Training pictures and augmented views"
     ) as figure:
-        cells = figure.subplots(len(rows), views + 1, squeeze=False)
-        for row, axes in zip(rows, cells, strict=True):
-            original = split.images[row]
-            changed = augmentation(np.repeat(original[None], views, axis=0), rng)
-            for axis, image in zip(axes, (original, *changed), strict=True):
-                _show(axis, image)
-            axes[0].set_ylabel(labels[split.labels[row]])
-        cells[0, 0].set_title("original")
+        axes = figure.subplots()
+        _show(axes, sheet)
+        axes.set_yticks(
+            [i * (height + gap) + height / 2 for i in range(len(rows))], [labels[split.labels[r]] for r in rows]
+        )
+        axes.set_xticks([width / 2, (width + gap) * (views + 1) / 2 + width / 2], ["original", "augmented"])
+        axes.xaxis.tick_top()
+        axes.tick_params(length=0)
 
 
 def prediction_sheet(
@@ -158,7 +167,7 @@ def prediction_sheet(
     """
     rng = np.random.default_rng(seed)
     predicted = probabilities.argmax(axis=1)
-    with _figure(path, 1.75 * len(labels) + 0.7, 7.6, title) as figure:
+    with drawing(path, 1.75 * len(labels) + 0.7, 7.6, title) as figure:
         cells = figure.subplots(4, len(labels), squeeze=False, height_ratios=(1.1, 1, 1.1, 1))
         for column, label in enumerate(labels):
             of_class = split.labels == column

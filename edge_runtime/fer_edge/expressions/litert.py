@@ -99,6 +99,6 @@ def _check_tensor(model: ModelFile, which: str, details: dict[str, Any], shape: 
         same = same and np.float32(scale) == np.float32(promised.scale) and zero_point == promised.zero_point
     if not same:
         raise ModelFileError(
-            f"model {model.name!r} has {which} {dtype} {found_shape} (scale {scale}, zero point {zero_point}) where its "
-            f"metadata promises {promised.dtype} {shape} (scale {promised.scale}, zero point {promised.zero_point})"
+            f"model {model.name!r} has {which} {dtype} {found_shape} (scale {scale}, zero point {zero_point}) where "
+            f"its metadata promises {promised.dtype} {shape} (scale {promised.scale}, zero point {promised.zero_point})"
         )

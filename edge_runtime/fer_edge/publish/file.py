@@ -102,7 +102,7 @@ class FileSink:
             self._fd = -1
 
     def _open(self) -> None:
-        # Without O_NONBLOCK a named pipe that nobody reads would hold us here for ever.
+        # Without O_NONBLOCK a named pipe that nobody reads would hold the loop for ever.
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         self._fd = os.open(self._path, flags, 0o644)
         opened = os.fstat(self._fd)

@@ -17,8 +17,9 @@ from fer_edge.contract.files import sha256_of
 from fer_edge.expressions import litert
 from fer_edge.faces.weights import YUNET_SHA256, find_yunet
 from fer_edge.frames import list_cameras, picamera2
-from fer_edge.service.config import Settings
 from fer_edge.health import read_health
+from fer_edge.service.config import Settings
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

@@ -26,7 +26,7 @@ except FerError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
 """
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "support")}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def start(count: int, *specs: str, **streams: Any) -> subprocess.Popen[bytes]:

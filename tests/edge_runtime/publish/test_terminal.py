@@ -14,7 +14,6 @@ import termios
 import time
 import unicodedata
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -251,7 +250,7 @@ def test_on_a_real_terminal_one_line_is_rewritten_and_logs_stay_whole() -> None:
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     environment = {
         key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR", "CI")
-    } | {"TERM": "xterm", "PYTHONPATH": str(Path(__file__).parents[2] / "support"), "PYTHONUTF8": "1"}
+    } | {"TERM": "xterm", "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "1"}
     began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdin=follower, stdout=follower, stderr=follower, env=environment

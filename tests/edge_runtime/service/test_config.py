@@ -79,14 +79,14 @@ def test_a_missing_file_is_bad_configuration(tmp_path: Path) -> None:
 
 
 def test_a_bad_variable_is_named() -> None:
-    with pytest.raises(ConfigError, match="FER_EDGE_ROTATE.*45"):
+    with pytest.raises(ConfigError, match=r"FER_EDGE_ROTATE.*45"):
         load(environment={"FER_EDGE_ROTATE": "45"})
-    with pytest.raises(ConfigError, match="FER_EDGE_SORCE.*did you mean source"):
+    with pytest.raises(ConfigError, match=r"FER_EDGE_SORCE.*did you mean source"):
         load(environment={"FER_EDGE_SORCE": "0"})
 
 
 def test_a_bad_flag_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="--rotate.*45") as refused:
+    with pytest.raises(UsageError, match=r"--rotate.*45") as refused:
         load(environment={}, flags={"rotate": 45})
     assert refused.value.exit_code == 2
 
