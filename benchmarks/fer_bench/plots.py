@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fer_train.plots import BLUE, GREEN, ORANGE, VERMILION, drawing
+from fer_train.plots import BLUE, GREEN, GREY, ORANGE, VERMILION, drawing
 
-__all__ = ["COLORS", "MARKERS", "drawing"]
+__all__ = ["COLORS", "GREY", "MARKERS", "drawing"]
 
-COLORS = (BLUE, ORANGE, GREEN, VERMILION)
-MARKERS = ("o", "^", "D", "v")
+COLORS = (BLUE, ORANGE, GREEN, VERMILION, "#CC79A7")
+MARKERS = ("o", "^", "D", "v", "s")
 """Lines differ in their markers, too, for print in grey."""

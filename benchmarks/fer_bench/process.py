@@ -53,20 +53,34 @@ def launch(arguments: Sequence[str], events: Path) -> Launch:
         FerError: it failed, or took longer than half an hour; the sentence holds its last message.
     """
     command = [sys.executable, "-m", "fer_edge", "run", *arguments, "--publish", f"file:{events}"]
+    return watch(command, events, name="fer-edge run")
+
+
+def watch(command: Sequence[str], events: Path, *, name: str) -> Launch:
+    """Run any command that writes a line an event into `events`, and watch it.
+
+    Args:
+        command: program and arguments.
+        events: a file that does not exist yet.
+        name: of the command in messages.
+
+    Raises:
+        FerError: it failed, or took longer than half an hour; the sentence holds its last message.
+    """
     with tempfile.TemporaryFile() as messages:
         began = time.perf_counter()
         # Popen returns once the new program is loaded, so /proc tells of it and not of its parent.
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=messages)
         try:
-            first_s, peak_mb = _watch(child.pid, events, began)
+            first_s, peak_mb = _watch(child.pid, events, began, name)
             ended = time.perf_counter()
             code = child.wait()
         finally:
-            _end(child)
+            end(child)
         if code != 0:
             messages.seek(0)
             said = messages.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise FerError(f"fer-edge run ended with exit code {code}: {said[-1][:MAX_MESSAGE]}")
+            raise FerError(f"{name} ended with exit code {code}: {said[-1][:MAX_MESSAGE]}")
     lines = events.read_bytes().count(b"\n") if events.exists() else 0
     return Launch(
         first_event_ms=None if first_s is None else (first_s - began) * 1e3,
@@ -76,7 +90,7 @@ def launch(arguments: Sequence[str], events: Path) -> Launch:
     )
 
 
-def _watch(pid: int, events: Path, began: float) -> tuple[float | None, float]:
+def _watch(pid: int, events: Path, began: float, name: str) -> tuple[float | None, float]:
     """When the first event was there, and the peak memory last seen; returns when the process ends."""
     first: float | None = None
     peak_mb = 0.0
@@ -88,7 +102,7 @@ def _watch(pid: int, events: Path, began: float) -> tuple[float | None, float]:
             # A maximum only grows, and the memory of an ended process is gone: the last look counts.
             peak_mb = max(peak_mb, _peak_memory_mb(pid))
             if time.perf_counter() - began > LIMIT_S:
-                raise FerError(f"fer-edge run did not end within {LIMIT_S:.0f} s; give a shorter clip or --max-frames")
+                raise FerError(f"{name} did not end within {LIMIT_S:.0f} s; give a shorter clip or --max-frames")
     finally:
         os.close(handle)
     if first is None and events.exists() and events.stat().st_size:
@@ -103,7 +117,8 @@ def _peak_memory_mb(pid: int) -> float:
     return 0.0
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def end(child: subprocess.Popen[Any]) -> None:
+    """End a process, gently for five seconds, and wait for it."""
     if child.poll() is None:
         child.terminate()
         try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,8 +16,7 @@ from fer_bench.environment import model_facts
 from fer_bench.pipeline import DecodedFrames, detector_facts, settings_facts
 from fer_bench.scenes import Placement, Stage
 from fer_bench.statistics import paired_interval
-from fer_edge.contract.errors import DetectorError, ModelFileError
-from fer_edge.expressions import litert
+from fer_edge.contract.errors import DetectorError
 from fer_edge.expressions.litert import LiteRtClassifier
 from fer_edge.faces.weights import find_yunet
 from fer_edge.faces.yunet import YuNetDetector
@@ -56,14 +55,7 @@ def measure(
     """
     split = scenes.sample(data.split(name), limit, seed)
     settings = runs[0]
-    model = Path(settings.model) if settings.model else litert.shipped_model()
-    cv2.setNumThreads(settings.threads)
-    classifier = litert.load(model, threads=settings.threads)
-    if set(classifier.labels) != set(data.labels):
-        raise ModelFileError(
-            f"{model} knows {', '.join(classifier.labels)} where {data.source} has {', '.join(data.labels)}; "
-            "measure it on the data it was made for"
-        )
+    classifier, model = scenes.open_classifier(settings, data)
     detectors = [make_detector(run) for run in runs]
     placements = scenes.placements(len(split), seed)
     aligned = classify(classifier, split, data.labels, lambda _: None).argmax(axis=1) == split.labels
@@ -72,14 +64,7 @@ def measure(
         "threads": {"classifier": settings.threads, "opencv": settings.threads},
         "data": {"file": Path(data.source).name, "split": name, "sha256": split.sha256(), "pictures": len(split)},
         "models": [model_facts(model, classifier.model)],
-        "scene": {
-            "width": scenes.WIDTH,
-            "height": scenes.HEIGHT,
-            "sides": list(scenes.SIDES),
-            "frames": scenes.FRAMES,
-            "fps": scenes.FPS,
-            "seed": seed,
-        },
+        "scene": scenes.facts(seed),
         "full_scan": {"found": _share(scanned)},
         "detectors": [
             _figures(run, detector, split, placements, aligned, scanned,
@@ -154,7 +139,7 @@ def _figures(
         "sides": [
             {"from": low, "to": high, "pictures": int((bins == n).sum()), "found": _share(found[bins == n]),
              "aligned": _share(aligned[bins == n]), "scene": _share(right[bins == n])}
-            for n, (low, high) in enumerate(zip(SIDE_BINS, SIDE_BINS[1:], strict=False))
+            for n, (low, high) in enumerate(itertools.pairwise(SIDE_BINS))
             if (bins == n).any()
         ],
     }  # fmt: skip

@@ -6,14 +6,20 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.errors import ModelFileError
+from fer_edge.expressions import litert
+from fer_edge.expressions.litert import LiteRtClassifier
 from fer_edge.faces.tracking import overlap
 from fer_edge.records import Box, Frame
-from fer_train.datasets import Split
+from fer_edge.service.config import Settings
+from fer_train.datasets import Dataset, Split
 
 WIDTH, HEIGHT = 640, 480
 SIDES = (120, 300)
@@ -105,10 +111,10 @@ class Stage:
         Returns:
             `FRAMES` frames with luma of 640x480.
         """
-        wall = _wall(float(picture.mean()), placement.seed)
+        wall = neutral_wall(float(picture.mean()), placement.seed)
         return [
             Frame(
-                image=self._draw(picture, placement, wall, number + 1 - FRAMES),
+                image=self.draw([(picture, placement)], wall, number + 1 - FRAMES),
                 time=time.time(),
                 captured=start + number / FPS,
                 source="scene",
@@ -116,43 +122,81 @@ class Stage:
             for number in range(FRAMES)
         ]
 
-    def _draw(
-        self, picture: NDArray[np.uint8], placement: Placement, wall: NDArray[np.float32], ahead: int
+    def draw(
+        self, shown: Sequence[tuple[NDArray[np.uint8], Placement]], wall: NDArray[np.float32], ahead: int
     ) -> NDArray[np.uint8]:
-        x, y, side, _ = placement.square(ahead)
-        centre = (x + side / 2, y + side / 2)
-        angle = math.radians(placement.roll)
-        reach = side * (0.5 + BORDER_FADE) * (abs(math.cos(angle)) + abs(math.sin(angle)))
-        left, top = (max(0, math.floor(c - reach)) for c in centre)
-        right, bottom = min(WIDTH, math.ceil(centre[0] + reach)), min(HEIGHT, math.ceil(centre[1] + reach))
+        """One frame.
 
-        middle = (picture.shape[0] - 1) / 2
-        affine = cv2.getRotationMatrix2D((middle, middle), placement.roll, side / picture.shape[0])
-        affine[:, 2] += np.array((centre[0] - 0.5 - middle - left, centre[1] - 0.5 - middle - top))
-        # The border's pixels are drawn on outwards: a hard edge is no part of a face, but detectors see it.
-        shown = cv2.warpAffine(
-            picture, affine, (right - left, bottom - top), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        )
-        across = np.arange(left, right, dtype=np.float32) + np.float32(0.5 - centre[0])
-        down = np.arange(top, bottom, dtype=np.float32)[:, None] + np.float32(0.5 - centre[1])
-        outside = np.maximum(
-            np.abs(math.cos(angle) * across - math.sin(angle) * down),
-            np.abs(math.sin(angle) * across + math.cos(angle) * down),
-        )
-        weight = np.clip(1 - (outside - side / 2) / (BORDER_FADE * side), 0, 1)
+        Args:
+            shown: pictures (uint8, (side, side), grey levels) and where to.
+            wall: behind them, float32, (480, 640), grey levels; left as it is.
+            ahead: frames after the one that the placements are about.
+
+        Returns:
+            uint8, (480, 640), grey levels; a new array.
+        """
         scene = wall.copy()
-        part = scene[top:bottom, left:right]
-        part += weight * (shown - part)
-        drift = (placement.seed + 37 * ahead) % _NOISE_MARGIN, (placement.seed // 64 + 23 * ahead) % _NOISE_MARGIN
+        for picture, placement in shown:
+            _put(scene, picture, placement, ahead)
+        seed = shown[0][1].seed
+        drift = (seed + 37 * ahead) % _NOISE_MARGIN, (seed // 64 + 23 * ahead) % _NOISE_MARGIN
         noise = self._noise[drift[1] : drift[1] + HEIGHT, drift[0] : drift[0] + WIDTH]
         return cv2.addWeighted(scene.clip(0, 255).astype(np.uint8), 1.0, noise, 1.0, -_NOISE_MEAN).view(np.uint8)
 
 
-def _wall(mean: float, seed: int) -> NDArray[np.float32]:
-    """A wall unevenly lit, on the whole as bright as the picture: no other face can be found in it."""
+def _put(scene: NDArray[np.float32], picture: NDArray[np.uint8], placement: Placement, ahead: int) -> None:
+    x, y, side, _ = placement.square(ahead)
+    centre = (x + side / 2, y + side / 2)
+    angle = math.radians(placement.roll)
+    reach = side * (0.5 + BORDER_FADE) * (abs(math.cos(angle)) + abs(math.sin(angle)))
+    left, top = (max(0, math.floor(c - reach)) for c in centre)
+    right, bottom = min(WIDTH, math.ceil(centre[0] + reach)), min(HEIGHT, math.ceil(centre[1] + reach))
+
+    middle = (picture.shape[0] - 1) / 2
+    affine = cv2.getRotationMatrix2D((middle, middle), placement.roll, side / picture.shape[0])
+    affine[:, 2] += np.array((centre[0] - 0.5 - middle - left, centre[1] - 0.5 - middle - top))
+    # The border's pixels are drawn on outwards: a hard edge is no part of a face, but detectors see it.
+    shown = cv2.warpAffine(
+        picture, affine, (right - left, bottom - top), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    across = np.arange(left, right, dtype=np.float32) + np.float32(0.5 - centre[0])
+    down = np.arange(top, bottom, dtype=np.float32)[:, None] + np.float32(0.5 - centre[1])
+    outside = np.maximum(
+        np.abs(math.cos(angle) * across - math.sin(angle) * down),
+        np.abs(math.sin(angle) * across + math.cos(angle) * down),
+    )
+    weight = np.clip(1 - (outside - side / 2) / (BORDER_FADE * side), 0, 1)
+    part = scene[top:bottom, left:right]
+    part += weight * (shown - part)
+
+
+def neutral_wall(mean: float, seed: int) -> NDArray[np.float32]:
+    """A wall unevenly lit (float32, (480, 640), grey levels about `mean`): no face can be found in it."""
     columns, rows = BACKGROUND_CELLS
     cells = np.random.default_rng(seed).normal(mean, BACKGROUND_SIGMA, (rows, columns)).astype(np.float32)
     return cv2.resize(cells, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).view(np.float32)
+
+
+def facts(seed: int) -> dict[str, Any]:
+    """What a result file says about the scenes."""
+    return {"width": WIDTH, "height": HEIGHT, "sides": list(SIDES), "frames": FRAMES, "fps": FPS, "seed": seed}
+
+
+def open_classifier(settings: Settings, data: Dataset) -> tuple[LiteRtClassifier, Path]:
+    """The network that these settings name and its file, as far as it knows the labels of `data`.
+
+    Raises:
+        ModelFileError: it cannot be used, or has other labels.
+    """
+    path = Path(settings.model) if settings.model else litert.shipped_model()
+    cv2.setNumThreads(settings.threads)
+    classifier = litert.load(path, threads=settings.threads)
+    if set(classifier.labels) != set(data.labels):
+        raise ModelFileError(
+            f"{path} knows {', '.join(classifier.labels)} where {data.source} has {', '.join(data.labels)}; "
+            "measure it on the data it was made for"
+        )
+    return classifier, path
 
 
 def best_match(boxes: Sequence[Box], truth: Box, least: float = SAME_FACE) -> int | None:
@@ -174,4 +218,3 @@ def sample(split: Split, limit: int | None, seed: int) -> Split:
         rows = np.flatnonzero(split.labels == label)
         rank[rows] = (rng.permutation(len(rows)) + rng.uniform()) / len(rows)
     return split.take(np.sort(np.argsort(rank, kind="stable")[:limit]))
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,10 @@ def test_float_is_found_out(network: Any, calibration: CalibrationSet, kind: str
 def test_another_input_scale_is_found_out(
     network: Any, calibration: CalibrationSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    dark = dataclasses.replace(calibration, images=calibration.images // 2)
     whole = CalibrationSet.representative_dataset
     monkeypatch.setattr(CalibrationSet, "representative_dataset", lambda self: list(whole(self))[:-1])
-    contents = inspection.inspect(quantization.convert(network, "int8", calibration))
+    contents = inspection.inspect(quantization.convert(network, "int8", dark))
     with pytest.raises(QualityError, match="scale"):
         inspection.require_int8(contents)
 

@@ -140,7 +140,7 @@ def augmentation_sheet(
             top, left = i * (height + gap), j * (width + gap)
             sheet[top : top + height, left : left + width] = image
     with drawing(
-        path, 0.9 * (views + 1) + 0.6, 0.9 * len(rows) + 0.9, "Training pictures and augmented views"
+        path, 0.9 * (views + 1) + 0.6, 0.9 * len(rows) + 0.5, "Training pictures and augmented views"
     ) as figure:
         axes = figure.subplots()
         _show(axes, sheet)

@@ -9,8 +9,10 @@ import stat
 from pathlib import Path
 
 from fer_edge.contract.errors import PublishError, UsageError
+from fer_edge.publish.background import BackgroundSink
 from fer_edge.publish.event import Event
 from fer_edge.publish.spec import SinkContext, whole_number_options
+from fer_edge.seams import EventSink
 
 FORM = "file:PATH[?max_mb=10&keep=3]"
 
@@ -27,7 +29,7 @@ _ADVICE = {
 }
 
 
-def open_file(spec: str, context: SinkContext) -> FileSink:
+def open_file(spec: str, context: SinkContext) -> EventSink:
     """Open `file:PATH`; with `?max_mb=N` (1 to 100000, default 10) and `&keep=N` (1 to 1000, default 3).
 
     Raises:
@@ -38,11 +40,13 @@ def open_file(spec: str, context: SinkContext) -> FileSink:
     if not path:
         raise UsageError(f"output 'file:' lacks its path; it is written {FORM}")
     options = whole_number_options(query, FORM, max_mb=(10, range(1, 100_001)), keep=(3, range(1, 1001)))
-    return FileSink(
-        Path(path).expanduser(),
-        every_frame=context.every_frame,
-        max_bytes=options["max_mb"] * 1_000_000,
-        keep=options["keep"],
+    return BackgroundSink(
+        FileSink(
+            Path(path).expanduser(),
+            every_frame=context.every_frame,
+            max_bytes=options["max_mb"] * 1_000_000,
+            keep=options["keep"],
+        )
     )
 
 

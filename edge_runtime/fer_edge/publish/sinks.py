@@ -54,7 +54,7 @@ class Sinks:
         """Close all sinks; may be called twice."""
         with contextlib.ExitStack() as stack:
             while self._sinks:
-                stack.callback(self._sinks.pop().close)
+                stack.callback(self._close_one, self._sinks.pop())
 
     def __enter__(self) -> Self:
         return self
@@ -68,7 +68,16 @@ class Sinks:
 
     def _leave_out(self, sink: EventSink, error: PublishError) -> None:
         self._sinks.remove(sink)
-        sink.close()
+        self._note(error)
+        self._close_one(sink)
+
+    def _close_one(self, sink: EventSink) -> None:
+        try:
+            sink.close()
+        except PublishError as error:
+            self._note(error)
+
+    def _note(self, error: PublishError) -> None:
         if isinstance(error, ReaderGoneError):
             _log.debug("%s", error)
             return

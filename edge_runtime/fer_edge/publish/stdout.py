@@ -8,6 +8,7 @@ import sys
 from typing import BinaryIO
 
 from fer_edge.contract.errors import PublishError, ReaderGoneError, UsageError
+from fer_edge.publish.background import BackgroundSink
 from fer_edge.publish.event import Event
 from fer_edge.publish.spec import SinkContext
 from fer_edge.publish.terminal import TerminalSink
@@ -29,7 +30,7 @@ def open_stdout(spec: str, context: SinkContext) -> EventSink:
         raise PublishError("standard output is closed; redirect it to a file or choose another --publish")
     if sys.stdout.isatty():
         return TerminalSink(sys.stdout)
-    return StdoutSink(sys.stdout.buffer, every_frame=context.every_frame)
+    return BackgroundSink(StdoutSink(sys.stdout.buffer, every_frame=context.every_frame))
 
 
 class StdoutSink:

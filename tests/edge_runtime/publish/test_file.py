@@ -29,12 +29,10 @@ def numbers(path: Path) -> list[int]:
     return [json.loads(line)["seq"] for line in path.read_bytes().splitlines()]
 
 
-def test_each_event_is_a_line_at_once_and_a_second_run_appends(
-    tmp_path: Path, context: SinkContext, event: Make, checked: Checked
-) -> None:
+def test_each_event_is_a_line_at_once_and_a_second_run_appends(tmp_path: Path, event: Make, checked: Checked) -> None:
     path = tmp_path / "out.jsonl"
     for first in (0, 2):
-        opened = open_sink(f"file:{path}", context)
+        opened = sink(path)
         for seq in (first, first + 1):
             opened.publish(event(seq=seq))
             assert checked(path.read_bytes().splitlines()[-1])["seq"] == seq  # before close

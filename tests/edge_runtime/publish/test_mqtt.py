@@ -325,8 +325,9 @@ def test_a_broker_that_restarts_is_found_again(
     assert b'"seq":2' in listener.payloads("fer/kitchen")[0]
     until(lambda: listener.payloads("fer/kitchen/availability") == [b"online"], "online again")
     assert sink.dropped == 1
-    (said,) = warnings(caplog)
-    assert "has gone (the connection broke)" in said
+    here.stop()
+    until(lambda: len(warnings(caplog)) == 2, "each outage is told")
+    assert all("has gone (the connection broke)" in said for said in warnings(caplog))
 
 
 def test_a_broker_that_hangs_holds_neither_the_loop_nor_the_memory_nor_the_end(

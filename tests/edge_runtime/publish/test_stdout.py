@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from fer_edge.publish import Event, SinkContext, open_sink
+from fer_edge.publish import Event
+from fer_edge.publish.stdout import StdoutSink
 
 PROGRAM = """
 import sys
@@ -20,7 +22,7 @@ context = SinkContext(device="d", run="r", every_frame=False, labels=result().la
 try:
     with open_sinks(sys.argv[2:], context) as sinks:
         for seq in range(int(sys.argv[1])):
-            if not sinks.publish(result(face(), seq=seq)):
+            if not sinks.publish(result(face(), seq=seq, name=f"clip.mkv#{seq}")):
                 break
 except FerError as error:
     print(error, file=sys.stderr)
@@ -37,18 +39,18 @@ def start(count: int, *specs: str, **streams: Any) -> subprocess.Popen[bytes]:
 
 
 def test_each_event_is_one_line_that_arrives_at_once(
-    context: SinkContext,
-    event: Callable[..., Event],
-    checked: Callable[[bytes], dict[str, Any]],
-    capfdbinary: pytest.CaptureFixture[bytes],
+    event: Callable[..., Event], checked: Callable[[bytes], dict[str, Any]]
 ) -> None:
-    sink = open_sink("-", context)
-    for seq in (1, 2):
-        sink.publish(event(seq=seq))
-        (line,) = capfdbinary.readouterr().out.splitlines()  # no flush by us
-        assert checked(line)["seq"] == seq
-    sink.close()
-    sink.close()
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb", buffering=0) as pipe, os.fdopen(writer, "wb") as stream:
+        sink = StdoutSink(stream, every_frame=False)
+        for seq in (1, 2):
+            sink.publish(event(seq=seq))
+            assert select.select([pipe], [], [], 0)[0], "the line is still in a buffer"
+            (line,) = pipe.read(65536).splitlines()
+            assert checked(line)["seq"] == seq
+        sink.close()
+        sink.close()
 
 
 def test_a_reader_that_leaves_ends_the_run_cleanly(checked: Callable[[bytes], dict[str, Any]]) -> None:
