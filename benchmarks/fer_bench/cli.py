@@ -1,4 +1,4 @@
-"""`fer-bench`: accuracy, latency, pipeline, environment, readme."""
+"""`fer-bench`: accuracy, latency, pipeline, environment, readme, and the commands of `loop_cli`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from fer_bench.loop_cli import COMMANDS
 from fer_edge import __version__
 from fer_edge.contract.commands import Group
 from fer_edge.contract.errors import DataError, UsageError
@@ -147,32 +148,40 @@ def show_environment(arguments: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.option("--readme", "path", type=FILE, default=Path("README.md"), show_default=True, help="The file to rewrite.")
+@click.argument("paths", metavar="[FILE]...", type=FILE, nargs=-1)
 @click.option(
     "--results", "folder", type=FILE, default=Path("benchmarks/results"), show_default=True, help="Where results lie."
 )
 @click.option("--check", is_flag=True, help="Rewrite nothing; exit 1 where a figure is stale.")
-def readme(path: Path, folder: Path, check: bool) -> None:
-    """Rewrite the figures in README.md from the result files.
+def readme(paths: tuple[Path, ...], folder: Path, check: bool) -> None:
+    """Rewrite the figures in README.md and the model card from the result files.
 
     \b
     fer-bench readme --check
     """
     from fer_bench import readme as figures
 
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read ({error}); name it with --readme") from error
-    try:
-        old = figures.stale(text, folder)
-        if check and old:
-            raise DataError(f"stale figures {', '.join(old)}; run: fer-bench readme")
+    stale = []
+    for path in paths or figures.PAGES:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path} cannot be read ({error}); run this in the checkout or name a file") from error
+        try:
+            old = figures.stale(text, folder)
+            if old and not check:
+                write_text(path, figures.render(text, folder))
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
         if old:
-            write_text(path, figures.render(text, folder))
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-    click.echo(f"{path}: rewrote {', '.join(old)}" if old else f"{path}: figures are up to date")
+            stale.append(f"{path}: {', '.join(old)}")
+        click.echo(f"{path}: {'stale' if check else 'rewrote'} {', '.join(old)}" if old else f"{path}: up to date")
+    if check and stale:
+        raise DataError(f"figures are stale ({'; '.join(stale)}); run: fer-bench readme")
+
+
+for _command in COMMANDS:
+    main.add_command(_command)
 
 
 def _shipped() -> tuple[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import tempfile
 import time
@@ -138,8 +137,8 @@ def table(content: dict[str, Any]) -> str:
     data, samples = content["data"], content["samples"]
     return "\n".join(
         [
-            f"{data['frames']:,} frames of {data['width']}x{data['height']}, a face in {content['frames_with_face']:,}, "
-            f"{content['tracks']:,} tracks, {content['detector']['name']}, {content['seconds']:.0f} s",
+            f"{data['frames']:,} frames of {data['width']}x{data['height']}, {content['detector']['name']}, "
+            f"{content['seconds']:.0f} s; a face in {content['frames_with_face']:,}, {content['tracks']:,} tracks",
             f"growth after the warm-up: RSS {content['rss_growth_mb']:+.2f} MB, PSS {content['pss_growth_mb']:+.2f} MB "
             f"(at the end {samples[-1]['rss_mb']:.1f} and {samples[-1]['pss_mb']:.1f} MB)",
         ]

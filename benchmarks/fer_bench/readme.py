@@ -14,6 +14,9 @@ from fer_bench import results
 from fer_bench.pipeline import STAGES
 from fer_edge.contract.errors import DataError
 
+PAGES = (Path("README.md"), Path("edge_runtime/fer_edge/models/README.md"))
+"""The pages of this checkout that hold figures."""
+
 _BLOCK = re.compile(r"<!-- figures:([\w-]+) -->.*?<!-- /figures -->", re.DOTALL)
 _OPENING = re.compile(r"<!-- figures:")
 

@@ -18,21 +18,21 @@ def result(kind: str, environment: dict[str, Any], **content: Any) -> dict[str, 
     """A result as it is written: `content` under what every result says.
 
     Args:
-        kind: `accuracy`, `latency` or `pipeline`.
+        kind: one of those in `result.schema.json`.
         environment: as `fer_bench.environment.environment` found it before the measurement.
         content: the keys that `result.schema.json` demands of this kind.
     """
     return {"format": FORMAT, "kind": kind, **environment, **content}
 
 
-def check_writable(path: Path | None) -> None:
-    """Refuse a result file that could not be written, before minutes are spent on its content.
+def check_writable(path: Path | None, *, option: str = "--json") -> None:
+    """Refuse a file of a result that could not be written, before minutes are spent on its content.
 
     Raises:
         UsageError: its folder does not exist, or the path is a folder.
     """
     if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-        raise UsageError(f"--json {path} cannot be written: give a file in a folder that exists")
+        raise UsageError(f"{option} {path} cannot be written: give a file in a folder that exists")
 
 
 def write(path: Path, content: dict[str, Any]) -> None:

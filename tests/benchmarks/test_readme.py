@@ -82,7 +82,7 @@ def test_check_fails_until_the_command_ran(measured, tmp_path):
     path.write_text(blocks("accuracy", "latency"))
 
     def run(*flags):
-        return CliRunner().invoke(cli.main, ["readme", "--readme", str(path), "--results", str(measured), *flags])
+        return CliRunner().invoke(cli.main, ["readme", str(path), "--results", str(measured), *flags])
 
     stale = run("--check")
     assert stale.exit_code == 1
@@ -94,10 +94,6 @@ def test_check_fails_until_the_command_ran(measured, tmp_path):
     assert run("--check").exit_code == 1
 
 
-def test_the_figures_of_our_own_readme_are_those_of_the_results():
-    text = (ROOT / "README.md").read_text()
-    if "<!-- figures:" not in text:
-        pytest.skip("README.md has no figures yet")
-    if not list((ROOT / "benchmarks" / "results").glob("*.json")):
-        pytest.skip("benchmarks/results holds no result yet")
-    assert readme.stale(text, ROOT / "benchmarks" / "results") == []
+@pytest.mark.parametrize("page", readme.PAGES, ids=str)
+def test_the_figures_of_our_own_pages_are_those_of_the_results(page):
+    assert readme.stale((ROOT / page).read_text(), ROOT / "benchmarks" / "results") == []

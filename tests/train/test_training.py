@@ -211,13 +211,13 @@ def fer_train(folder: Path, *arguments: object) -> subprocess.Popen[str]:
 
 def stop_at(process: subprocess.Popen[str], run: Path, epochs: int, how: signal.Signals) -> str:
     """Signal the process once `epochs` are complete; return what it said on stderr."""
-    give_up = time.monotonic() + 120
+    give_up = time.monotonic() + 300
     while not (run / "last.keras").exists() or len(open_run(run).history()) < epochs:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < give_up
         time.sleep(0.02)
     process.send_signal(how)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     return said
 

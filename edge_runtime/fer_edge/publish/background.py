@@ -7,7 +7,6 @@ import logging
 import queue
 import threading
 
-from fer_edge.contract.errors import PublishError
 from fer_edge.publish.event import Event
 from fer_edge.seams import EventSink
 
@@ -38,7 +37,7 @@ class BackgroundSink:
         self.dropped = 0
         self._sink = sink
         self._events: queue.Queue[Event | None] = queue.Queue(CAPACITY)
-        self._failure: PublishError | None = None
+        self._failure: Exception | None = None
         self._worker = threading.Thread(target=self._work, name=f"publish {sink.name}", daemon=True)
         self._worker.start()
 
@@ -91,7 +90,7 @@ class BackgroundSink:
         try:
             while (event := self._events.get()) is not None:
                 self._sink.publish(event)
-        except PublishError as error:
+        except Exception as error:  # it is raised in the loop: a thread that died unheard would stall it
             self._failure = error
         finally:
             self._sink.close()

@@ -55,7 +55,9 @@ class StdoutSink:
             PublishError: it cannot be written (a redirection to a full disk).
         """
         try:
-            self._stream.write(event.json + b"\n")
+            line = memoryview(event.json + b"\n")
+            while line:  # under PYTHONUNBUFFERED the stream is a raw file, which may take a part only
+                line = line[self._stream.write(line) :]
             self._stream.flush()
         except BrokenPipeError as error:
             self._discard_rest()

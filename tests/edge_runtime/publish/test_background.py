@@ -6,11 +6,11 @@ import threading
 import time
 
 import pytest
-from results import result
 
 from fer_edge.contract.errors import PublishError
 from fer_edge.publish.background import CAPACITY, BackgroundSink
 from fer_edge.publish.event import Event
+from results import result
 
 
 class Recorder:
@@ -19,16 +19,17 @@ class Recorder:
     name = "recorder"
     every_frame = True
 
-    def __init__(self, *, fails_at: int | None = None) -> None:
+    def __init__(self, *, fails_at: int | None = None, error: Exception | None = None) -> None:
         self.gate = threading.Event()
         self.taken: list[int] = []
         self.closed = 0
         self._fails_at = fails_at
+        self._error = error or PublishError("the disk is full")
 
     def publish(self, event: Event) -> None:
         self.gate.wait(10)
         if event.result.seq == self._fails_at:
-            raise PublishError("the disk is full")
+            raise self._error
         self.taken.append(event.result.seq)
 
     def close(self) -> None:
@@ -85,6 +86,16 @@ def test_a_failure_reaches_the_loop_with_a_later_event(name: str | None) -> None
             time.sleep(0.001)
     sink.close()
     assert recorder.closed == 1
+
+
+def test_an_error_nobody_foresaw_reaches_the_loop_too() -> None:
+    recorder = Recorder(fails_at=0, error=ValueError("not a number"))
+    recorder.gate.set()
+    sink = BackgroundSink(recorder)
+    with pytest.raises(ValueError, match="not a number"):
+        for seq in range(3 * CAPACITY):
+            sink.publish(event(seq, name="clip.mkv#1"))
+            time.sleep(0.001)
 
 
 def test_a_failure_at_the_last_event_is_told_when_closing() -> None:

@@ -48,6 +48,12 @@ def test_every_event_is_one_line_of_utf8_that_fits_the_schema(seen: FrameResult)
         assert np.allclose(told["box"][2:], np.maximum(found.box[2:], 1), atol=0.51)
 
 
+def test_a_file_name_that_is_not_utf8_makes_an_event_all_the_same() -> None:
+    name = json.loads(of(result(name="caf\udce9.jpg")).json.decode("utf-8"))["frame"]["name"]
+
+    assert name == "caf?.jpg"
+
+
 def _set(path: str, value: Any) -> Any:
     def spoil(values: dict[str, Any]) -> None:
         *folders, last = (int(part) if part.isdigit() else part for part in path.split("/"))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_edge.contract.errors import PublishError
-from fer_edge.publish import Event, SinkContext, open_sink
+from fer_edge.publish import Event
 from fer_edge.publish.file import FileSink
 
 Checked = Callable[[bytes], dict[str, Any]]

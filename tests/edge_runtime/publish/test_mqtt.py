@@ -184,7 +184,7 @@ class Subscriber:
         self._client.loop_stop()
 
 
-def until(happens: Callable[[], bool], what: str, within_s: float = 8.0) -> None:
+def until(happens: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
     deadline = time.monotonic() + within_s
     while not happens():
         assert time.monotonic() < deadline, f"not seen in {within_s} s: {what}"

@@ -257,21 +257,20 @@ def test_on_a_real_terminal_one_line_is_rewritten_and_logs_stay_whole() -> None:
     )
     os.close(follower)
     collected = b""
-    while time.monotonic() < began + 20 and select.select([leader], [], [], 10)[0]:
+    while time.monotonic() < began + 60 and select.select([leader], [], [], 30)[0]:
         try:
             collected += os.read(leader, 65536)
         except OSError:  # EIO: the other side has closed
             break
     os.close(leader)
-    assert process.wait(5) == 0
+    assert process.wait(30) == 0
     output = collected.decode()
 
     rows = screen(output, width)
     rate = r"( *[\d.]+)? fps   "
     assert rows[0] == "WARNING the camera is warm"
-    assert re.fullmatch(
-        rate + "#7 happy      88%   #8 happy      88%<native>", rows[1]
-    )  # not ours to move, but nothing is lost
+    # What does not come through logging stays where it falls, but nothing is lost.
+    assert re.fullmatch(rate + "#7 happy      88%   #8 happy      88%<native>", rows[1])
     assert re.fullmatch(rate + "no face", rows[2])  # nothing is left of the longer line
     assert rows[3:] == [""]  # the shell's prompt finds an empty line
     assert 3 <= output.count("fps") <= 10 * (time.monotonic() - began) + 4

@@ -1,0 +1,263 @@
+"""The commands that measure the loop: scene, framing, peers, scaling, growth, recall."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fer_edge.contract.commands import Command
+
+if TYPE_CHECKING:
+    from fer_edge.service.config import Settings
+
+FILE = click.Path(path_type=Path)
+DETECTORS = ("yunet", "haar")
+
+_detectors = click.option(
+    "--detector", "detectors", type=click.Choice(DETECTORS), multiple=True, default=DETECTORS, show_default=True,
+    help="Repeatable.",
+)  # fmt: skip
+_detector = click.option("--detector", type=click.Choice(["auto", *DETECTORS]), help="As of fer-edge run.")
+_model = click.option("--model", type=FILE, help="An int8 model file.  [the shipped one]")
+_config = click.option("--config", "settings_file", type=FILE, help="Settings of fer-edge, in TOML.")
+_data = click.option("--data", type=FILE, required=True, help="FER2013: CSV, .csv.gz, image folder or zip.")
+_limit = click.option("--limit", type=click.IntRange(1), help="Only a sample of so many, each class with its share.")
+_seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of sample and scenes.")
+_max_frames = click.option(
+    "--max-frames", type=click.IntRange(2, 10_000), default=120, show_default=True, help="Of each clip, at most."
+)
+_json = click.option("--json", "output", type=FILE, help="Write the result there, too.")
+_plot = click.option("--plot", "drawing", type=FILE, help="Draw it into this PNG.")
+
+
+@click.command(cls=Command)
+@_data
+@click.option("--split", default="PublicTest", show_default=True, help="Which of its splits.")
+@_detectors
+@_model
+@_config
+@_limit
+@_seed
+@_json
+@_plot
+@click.pass_obj
+def scene(
+    arguments: tuple[str, ...], *, data: Path, split: str, detectors: tuple[str, ...], model: Path | None,
+    settings_file: Path | None, limit: int | None, seed: int, output: Path | None, drawing: Path | None,
+) -> None:  # fmt: skip
+    """Say how often the loop is right about faces it has to find in a 640x480 scene.
+
+    \b
+    fer-bench scene --data fer2013.csv.gz --json scene.json --plot scene.png
+    """
+    from fer_bench import scene as benchmark
+    from fer_train import datasets
+
+    runs = _runs(settings_file, model, detectors)
+
+    def measured() -> dict[str, Any]:
+        loaded = datasets.load(data)
+        length = min(limit or len(loaded.split(split)), len(loaded.split(split))) * (len(runs) + 1)
+        with click.progressbar(length=length, label=split, file=sys.stderr, update_min_steps=10) as bar:
+            return benchmark.measure(loaded, split, runs, limit=limit, seed=seed, on_picture=bar.update)
+
+    _finish(benchmark, "scene", arguments, measured, output, drawing)
+
+
+@click.command(cls=Command)
+@_data
+@click.option("--split", default="Training", show_default=True, help="Which of its splits.")
+@_detectors
+@_model
+@_config
+@_limit
+@_seed
+@_json
+@_plot
+@click.pass_obj
+def framing(
+    arguments: tuple[str, ...], *, data: Path, split: str, detectors: tuple[str, ...], model: Path | None,
+    settings_file: Path | None, limit: int | None, seed: int, output: Path | None, drawing: Path | None,
+) -> None:  # fmt: skip
+    """Derive the detectors' framing constants from where their boxes fall on FER2013.
+
+    \b
+    fer-bench framing --data fer2013.csv.gz --limit 3000 --plot framing.png
+    """
+    from fer_bench import framing as benchmark
+    from fer_train import datasets
+
+    runs = _runs(settings_file, model, detectors)
+
+    def measured() -> dict[str, Any]:
+        loaded = datasets.load(data)
+        length = min(limit or len(loaded.split(split)), len(loaded.split(split))) * 2 * len(runs)
+        with click.progressbar(length=length, label=split, file=sys.stderr, update_min_steps=10) as bar:
+            return benchmark.measure(loaded, split, runs, limit=limit, seed=seed, on_picture=bar.update)
+
+    _finish(benchmark, "framing", arguments, measured, output, drawing)
+
+
+@click.command(cls=Command)
+@click.option("--clip", "clips", type=FILE, multiple=True, help="A video to compare on; repeatable.")
+@click.option("--demo/--no-demo", default=True, show_default=True, help="Compare on the moving demo face.")
+@_detectors
+@_model
+@_max_frames
+@click.option("--repeat", type=click.IntRange(1, 1000), default=5, show_default=True, help="Rounds; medians are shown.")
+@click.option("--venv", type=FILE, help="Environment of the peer.  [in the user's cache]")
+@_json
+@_plot
+@click.pass_obj
+def peers(
+    arguments: tuple[str, ...], *, clips: tuple[Path, ...], demo: bool, detectors: tuple[str, ...],
+    model: Path | None, max_frames: int, repeat: int, venv: Path | None, output: Path | None, drawing: Path | None,
+) -> None:  # fmt: skip
+    """Compare the loop with the package `fer`, on the same frames, in turn.
+
+    \b
+    fer-bench peers --clip book.mkv --json peers.json --plot peers.png
+    """
+    from fer_bench import peers as benchmark
+    from fer_edge.contract.errors import UsageError
+
+    shown = [*([None] if demo else []), *clips]
+    if not shown:
+        raise UsageError("there is nothing to compare on; give --clip FILE or leave --no-demo away")
+    runs = _runs(None, model, detectors)
+    folder = venv or benchmark.default_venv(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"))
+
+    def measured() -> dict[str, Any]:
+        python = benchmark.peer_python(folder, say=lambda sentence: click.echo(sentence, err=True))
+        with click.progressbar(length=len(shown) * repeat, label="peers", file=sys.stderr) as bar:
+            return benchmark.measure(
+                shown, runs, python, max_frames=max_frames, rounds=repeat, on_round=bar.update
+            )  # fmt: skip
+
+    _finish(benchmark, "peers", arguments, measured, output, drawing)
+
+
+@click.command(cls=Command)
+@click.option("--data", type=FILE, help="Show FER2013's faces instead of the demo's.")
+@click.option("--split", default="PublicTest", show_default=True, help="Which of its splits.")
+@_detector
+@_model
+@_config
+@click.option("--repeat", type=click.IntRange(1, 1000), default=5, show_default=True, help="Rounds; medians are shown.")
+@_json
+@_plot
+@click.pass_obj
+def scaling(
+    arguments: tuple[str, ...], *, data: Path | None, split: str, detector: str | None, model: Path | None,
+    settings_file: Path | None, repeat: int, output: Path | None, drawing: Path | None,
+) -> None:  # fmt: skip
+    """Time the loop with 1, 2, 4, 8 and 16 faces in the frame.
+
+    \b
+    fer-bench scaling --json scaling.json --plot scaling.png
+    """
+    from fer_bench import scaling as benchmark
+    from fer_train import datasets
+
+    (settings,) = _runs(settings_file, model, [detector])
+
+    def measured() -> dict[str, Any]:
+        faces = None if data is None else datasets.load(data).split(split)
+        with click.progressbar(length=repeat, label="scaling", file=sys.stderr) as bar:
+            return benchmark.measure(settings, faces, rounds=repeat, on_round=bar.update)
+
+    _finish(benchmark, "scaling", arguments, measured, output, drawing)
+
+
+@click.command(cls=Command)
+@click.option("--frames", type=click.IntRange(100), default=100_000, show_default=True, help="How many.")
+@_detector
+@_model
+@_config
+@_json
+@_plot
+@click.pass_obj
+def growth(
+    arguments: tuple[str, ...], *, frames: int, detector: str | None, model: Path | None,
+    settings_file: Path | None, output: Path | None, drawing: Path | None,
+) -> None:  # fmt: skip
+    """Watch memory over a long run in which a face comes and goes.
+
+    \b
+    fer-bench growth --frames 100000 --json growth.json --plot growth.png
+    """
+    from fer_bench import growth as benchmark
+
+    (settings,) = _runs(settings_file, model, [detector])
+
+    def measured() -> dict[str, Any]:
+        with click.progressbar(length=frames, label="growth", file=sys.stderr) as bar:
+            return benchmark.measure(settings, frames=frames, on_frames=bar.update)
+
+    _finish(benchmark, "growth", arguments, measured, output, drawing)
+
+
+@click.command(cls=Command)
+@click.argument("clips", metavar="CLIP...", type=FILE, nargs=-1, required=True)
+@_detector
+@_model
+@_config
+@_max_frames
+@_json
+@click.pass_obj
+def recall(
+    arguments: tuple[str, ...], *, clips: tuple[Path, ...], detector: str | None, model: Path | None,
+    settings_file: Path | None, max_frames: int, output: Path | None,
+) -> None:  # fmt: skip
+    """Compare the loop's faces with YuNet's on every full-resolution frame.
+
+    \b
+    fer-bench recall one.mkv four.mkv --json recall.json
+    """
+    from fer_bench import recall as benchmark
+
+    (settings,) = _runs(settings_file, model, [detector])
+
+    def measured() -> dict[str, Any]:
+        with click.progressbar(length=len(clips), label="recall", file=sys.stderr) as bar:
+            return benchmark.measure(clips, settings, max_frames=max_frames, on_clip=bar.update)
+
+    _finish(benchmark, "recall", arguments, measured, output, None)
+
+
+COMMANDS = (scene, framing, peers, scaling, growth, recall)
+
+
+def _runs(settings_file: Path | None, model: Path | None, detectors: Sequence[str | None]) -> list[Settings]:
+    """Settings of fer-edge, one for each detector."""
+    from fer_edge.service import config
+
+    flags = {"model": model and str(model)}
+    return [config.load(settings_file, flags={**flags, "detector": detector}) for detector in detectors]
+
+
+def _finish(
+    benchmark: ModuleType, kind: str, arguments: tuple[str, ...], measured: Callable[[], dict[str, Any]],
+    output: Path | None, drawing: Path | None,
+) -> None:  # fmt: skip
+    """Measure, show the table, write the result, draw it."""
+    from fer_bench import results
+    from fer_bench.environment import environment
+
+    results.check_writable(output)
+    results.check_writable(drawing, option="--plot")
+    before = environment(arguments)
+    result = results.result(kind, before, **measured())
+    click.echo(benchmark.table(result))
+    if output is not None:
+        results.write(output, result)
+        click.echo(f"written to {output}", err=True)
+    if drawing is not None:
+        benchmark.plot(drawing, result)
+        click.echo(f"drawn into {drawing}", err=True)
