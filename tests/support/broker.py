@@ -1,0 +1,82 @@
+"""A real mosquitto on the loopback, and somebody who listens to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+
+
+class Broker:
+    """mosquitto on a free port of the loopback."""
+
+    def __init__(self, folder: Path, settings: str = "allow_anonymous true") -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self._config = folder / "mosquitto.conf"
+        self._config.write_text(f"listener {self.port} 127.0.0.1\nuser root\npersistence false\n{settings}\n")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        assert MOSQUITTO is not None
+        self._process = subprocess.Popen([MOSQUITTO, "-c", self._config], stderr=subprocess.DEVNULL)
+        until(self.answers, "the broker listens")
+
+    def answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            return True
+        return False
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self, paused: bool) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
+
+
+class Subscriber:
+    """Hears everything under `fer/`, as topic, payload and whether it was retained."""
+
+    def __init__(self, port: int, user: str | None = None, password: str | None = None) -> None:
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+        self.heard: list[tuple[str, bytes, bool]] = []
+        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        self._client.username_pw_set(user, password)
+        subscribed: list[object] = []
+        self._client.on_subscribe = lambda *arguments: subscribed.append(arguments)
+        self._client.on_message = lambda client, data, message: self.heard.append(
+            (message.topic, message.payload, message.retain)
+        )
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        self._client.subscribe("fer/#", qos=2)
+        until(lambda: bool(subscribed), "the subscription is confirmed")
+
+    def payloads(self, topic: str) -> list[bytes]:
+        return [payload for heard, payload, _ in self.heard if heard == topic]
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def until(happens: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not happens():
+        assert time.monotonic() < deadline, f"not seen in {within_s} s: {what}"
+        time.sleep(0.005)
