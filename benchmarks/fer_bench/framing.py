@@ -16,7 +16,7 @@ from fer_bench import plots, scenes
 from fer_bench.accuracy import classify
 from fer_bench.environment import model_facts
 from fer_bench.pipeline import detector_facts
-from fer_bench.scene import APART_S, versus_aligned
+from fer_bench.scene import APART_S, paired
 from fer_bench.scenes import Placement, Stage
 from fer_edge.contract.errors import DataError
 from fer_edge.expressions.litert import LiteRtClassifier
@@ -58,7 +58,7 @@ def measure(
         runs: settings of fer-edge with one detector each and the same model.
         limit: at most so many pictures, a stratified sample; None takes all.
         seed: of sample and scenes.
-        on_picture: called with the number of pictures since the last call, `2 * len(runs)` times as many in all.
+        on_picture: called with the number of pictures since the last call, `2 * len(runs)` times as many in all at most.
 
     Returns:
         The content of a framing result.
@@ -129,7 +129,9 @@ def _detector(
         raise DataError(f"{detector.name} finds no face in the pictures; give more of them with --limit")
     shape = (len(SCALES), len(RISES))
     accuracy = np.mean(hits, axis=0).reshape(shape)
-    best = best_cell(accuracy)
+    loss = np.mean(losses, axis=0).reshape(shape)
+    best = best_cell(loss)
+    there = np.array(hits)[:, np.ravel_multi_index(best, shape)]
     quartiles = np.percentile(offsets, QUARTILES, axis=0).T
     return {
         **detector_facts(detector.name),
@@ -137,10 +139,11 @@ def _detector(
         "aligned": round(float(aligned[rows].mean()), 6),
         "present": {"scale": detector.framing.scale, "rise": detector.framing.rise,
                     "accuracy": round(float(np.mean(present)), 6)},
-        "best": {"scale": SCALES[best[0]], "rise": RISES[best[1]], "accuracy": round(float(accuracy[best]), 6)},
+        "best": {"scale": SCALES[best[0]], "rise": RISES[best[1]], "accuracy": round(float(accuracy[best]), 6),
+                 "versus_present": paired(np.array(present), there)},
         **{key: _quartiles(values) for key, values in zip(("side_over_box", "rise", "shift"), quartiles, strict=True)},
         "accuracy": accuracy.round(6).tolist(),
-        "log_loss": np.mean(losses, axis=0).reshape(shape).round(6).tolist(),
+        "log_loss": loss.round(6).tolist(),
         "eyes": _eye_figures(np.array(eyes)) if eyes else None,
         "roll": _roll_figures(detector, classifier, split, truth, seed, np.array(present), np.array(upright),
                               on_picture) if eyes else None,
@@ -157,17 +160,12 @@ def _roll_figures(
         true = truth[seen.row]
         plain.append(_classified(classifier, seen, detector.framing).argmax() == true)
         level.append(_classified(classifier, seen, detector.framing, level=True).argmax() == true)
-    turned = versus_aligned(np.array(plain), np.array(level)) if plain else None
+    turned = paired(np.array(plain), np.array(level)) if plain else None
     return {
-        "as_they_are": _corrected(versus_aligned(present, upright)),
+        "as_they_are": paired(present, upright),
         "turned_by_degrees": TURNED,
-        "turned": turned and _corrected(turned),
+        "turned": turned,
     }
-
-
-def _corrected(figures: dict[str, Any]) -> dict[str, Any]:
-    names = {"aligned": "plain", "scene": "corrected"}
-    return {names.get(key, key): value for key, value in figures.items()}
 
 
 def _classified(
@@ -219,13 +217,13 @@ def eyes_in_picture(
     return (x0 - left) / side, (y0 - top) / side, (x1 - left) / side, (y1 - top) / side, roll_degrees(eyes)
 
 
-def best_cell(accuracy: NDArray[np.float64]) -> tuple[int, int]:
-    """Row and column of the highest value once every cell is averaged with its neighbours.
+def best_cell(loss: NDArray[np.float64]) -> tuple[int, int]:
+    """Row and column of the lowest value once every cell is averaged with its neighbours.
 
-    One cell of the grid is noise, its neighbourhood less so.
+    Log loss tells framings apart that accuracy on so many pictures does not; one cell is noise all the same.
     """
-    smooth = cv2.blur(accuracy, (3, 3), borderType=cv2.BORDER_REPLICATE)
-    row, column = np.unravel_index(int(smooth.argmax()), smooth.shape)
+    smooth = cv2.blur(loss, (3, 3), borderType=cv2.BORDER_REPLICATE)
+    row, column = np.unravel_index(int(smooth.argmin()), smooth.shape)
     return int(row), int(column)
 
 
@@ -256,16 +254,19 @@ def table(content: dict[str, Any]) -> str:
             f"scale {present['scale']:.2f}, rise {present['rise']:.3f}",
             f"  accuracy with the best framing              {100 * best['accuracy']:.2f} %, "
             f"scale {best['scale']:.2f}, rise {best['rise']:.3f}",
+            f"  the second against the first                {_change(best['versus_present'])}",
         ]
         for key, title in (("as_they_are", "as they are"), ("turned", f"turned by up to {TURNED:.0f} degrees")):
             figures = entry["roll"] and entry["roll"][key]
             if figures:
-                low, high = figures["change_points_95"]
-                lines.append(
-                    f"  roll correction, pictures {title}: {100 * figures['plain']:.2f} -> "
-                    f"{100 * figures['corrected']:.2f} %, {figures['change_points']:+.2f} ({low:+.2f} to {high:+.2f})"
-                )
+                shares = f"{100 * figures['before']:.2f} -> {100 * figures['after']:.2f} %"
+                lines.append(f"  roll correction, pictures {title}: {shares}, {_change(figures)}")
     return "\n".join(lines)
+
+
+def _change(figures: dict[str, Any]) -> str:
+    low, high = figures["change_points_95"]
+    return f"{figures['change_points']:+.2f} points ({low:+.2f} to {high:+.2f})"
 
 
 OFFSETS = {

@@ -133,9 +133,9 @@ def _figures(
         "settings": settings_facts(settings),
         "found": _share(found),
         "false_faces": false,
-        "all": versus_aligned(aligned, right),
-        "where_full_scan_finds": versus_aligned(aligned[scanned], right[scanned]) if scanned.any() else None,
-        "where_found": versus_aligned(aligned[found], right[found]) if found.any() else None,
+        "all": paired(aligned, right),
+        "where_full_scan_finds": paired(aligned[scanned], right[scanned]) if scanned.any() else None,
+        "where_found": paired(aligned[found], right[found]) if found.any() else None,
         "sides": [
             {"from": low, "to": high, "pictures": int((bins == n).sum()), "found": _share(found[bins == n]),
              "aligned": _share(aligned[bins == n]), "scene": _share(right[bins == n])}
@@ -145,22 +145,22 @@ def _figures(
     }  # fmt: skip
 
 
-def versus_aligned(aligned: NDArray[np.bool_], scene: NDArray[np.bool_]) -> dict[str, Any]:
-    """Accuracy in the scene against that on the aligned pictures.
+def paired(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> dict[str, Any]:
+    """Two ways of classifying the same pictures.
 
     Args:
-        aligned, scene: whether each picture was classified rightly, (n,), n at least 1.
+        before, after: whether each picture was classified rightly, (n,), n at least 1.
 
     Returns:
-        `pictures`; `aligned` and `scene`: accuracies, 0..1; `change_points` and its paired 95 % interval,
-        percentage points, negative where the scene costs accuracy.
+        `pictures`; `before` and `after`: accuracies, 0..1; `gained` and `lost`: pictures that only the second
+        or only the first way gets right; `change_points` and its 95 % interval, percentage points.
     """
-    gained, lost, count = int((scene & ~aligned).sum()), int((aligned & ~scene).sum()), len(scene)
+    gained, lost, count = int((after & ~before).sum()), int((before & ~after).sum()), len(after)
     low, high = paired_interval(gained, lost, count)
     return {
         "pictures": count,
-        "aligned": _share(aligned),
-        "scene": _share(scene),
+        "before": _share(before),
+        "after": _share(after),
         "gained": gained,
         "lost": lost,
         "change_points": round(100 * (gained - lost) / count, 3),
@@ -189,8 +189,8 @@ def table(content: dict[str, Any]) -> str:
                 continue
             low, high = figures["change_points_95"]
             lines.append(
-                f"{entry['name'] + ', ' + title:<34}{figures['pictures']:>9}{100 * figures['aligned']:>9.2f}"
-                f"{100 * figures['scene']:>9.2f}  {figures['change_points']:+.2f} ({low:+.2f} to {high:+.2f})"
+                f"{entry['name'] + ', ' + title:<34}{figures['pictures']:>9}{100 * figures['before']:>9.2f}"
+                f"{100 * figures['after']:>9.2f}  {figures['change_points']:+.2f} ({low:+.2f} to {high:+.2f})"
             )
         lines.append(f"{'':<34}found {100 * entry['found']:.2f} %, false faces {entry['false_faces']}")
     return "\n".join(lines)

@@ -55,7 +55,7 @@ def test_bad_input_is_one_sentence_and_the_right_exit_code(data, model, clip, tm
         (2, ["pipeline", tmp_path / "absent.mkv", "--model", model], "absent.mkv"),
         (1, ["pipeline", data, "--model", model, "--detector", "haar", "--repeat", "1"], "fer2013.csv"),
         (78, ["pipeline", clip, "--model", model, "--config", tmp_path / "absent.toml"], "absent.toml"),
-        (2, ["readme", "--readme", tmp_path / "absent.md"], "absent.md"),
+        (2, ["readme", tmp_path / "absent.md"], "absent.md"),
     ]
     for code, arguments, said in cases:
         done = run(*arguments)
