@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,8 @@ from fer_edge.service.config import Settings
 from fer_edge.service.run import make_detector
 from fer_train.datasets import Dataset, Split
 
-SCALES = tuple(round(0.82 + 0.04 * n, 2) for n in range(14))
-RISES = (-0.04, 0.0, 0.03, 0.06, 0.1)
+SCALES = tuple(round(0.82 + 0.03 * n, 2) for n in range(14))
+RISES = (-0.04, -0.02, 0.0, 0.02, 0.04)
 """What is tried: sides of the crop over the box's, and its rise in box heights."""
 
 TURNED = 30.0
@@ -58,7 +58,7 @@ def measure(
         runs: settings of fer-edge with one detector each and the same model.
         limit: at most so many pictures, a stratified sample; None takes all.
         seed: of sample and scenes.
-        on_picture: called with the number of pictures since the last call, `2 * len(runs)` times as many in all at most.
+        on_picture: called with the number of pictures since the last call, at most `2 * len(runs)` times all of them.
 
     Returns:
         The content of a framing result.
@@ -85,7 +85,7 @@ def measure(
 
 def sightings(
     detector: FaceDetector, split: Split, placements: Sequence[Placement], on_picture: Callable[[int], None]
-) -> Sequence[Sighting]:
+) -> Iterator[Sighting]:
     """Every face that is found in each frame of its scene, as the loop would: a scan first, then windows."""
     stage = Stage()
     for row, placement in enumerate(placements):
@@ -98,9 +98,9 @@ def sightings(
             )
             if match is None:
                 break
-            expected = [found[match].box]
+            expected, newest = [found[match].box], found[match]
         else:
-            yield Sighting(row, frames[-1], placement, found[match])
+            yield Sighting(row, frames[-1], placement, newest)
         on_picture(1)
 
 

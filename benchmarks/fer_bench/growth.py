@@ -98,9 +98,10 @@ def measure(settings: Settings, *, frames: int, on_frames: Callable[[int], None]
         "tracks": highest,
         "seconds": round(seconds, 1),
         "rss_growth_mb": growth(taken[:, 1]),
-        "pss_growth_mb": growth(taken[:, 2]),
+        "anonymous_growth_mb": growth(taken[:, 2]),
         "samples": [
-            {"frames": int(number), "rss_mb": round(rss, 3), "pss_mb": round(pss, 3)} for number, rss, pss in taken
+            {"frames": int(number), "rss_mb": round(rss, 3), "anonymous_mb": round(anonymous, 3)}
+            for number, rss, anonymous in taken
         ],
     }
 
@@ -112,13 +113,16 @@ def _pictures() -> list[NDArray[np.uint8]]:
 
 
 def memory_mb() -> tuple[float, float]:
-    """Resident and proportional set size (RSS, PSS) of this process, in 10^6 bytes."""
+    """Resident set size (RSS) and, within it, anonymous memory of this process, in 10^6 bytes.
+
+    Libraries and files that others map as well come and go in the first; what leaks is in the second.
+    """
     values = {}
     for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
         name, _, rest = line.partition(":")
-        if name in ("Rss", "Pss"):
+        if name in ("Rss", "Anonymous"):
             values[name] = int(rest.split()[0]) * 1024 / 1e6
-    return values["Rss"], values["Pss"]
+    return values["Rss"], values["Anonymous"]
 
 
 def growth(values: NDArray[np.float64]) -> float:
@@ -134,15 +138,20 @@ def growth(values: NDArray[np.float64]) -> float:
 
 def table(content: dict[str, Any]) -> str:
     """A growth result as lines for a terminal."""
-    data, samples = content["data"], content["samples"]
-    return "\n".join(
-        [
-            f"{data['frames']:,} frames of {data['width']}x{data['height']}, {content['detector']['name']}, "
-            f"{content['seconds']:.0f} s; a face in {content['frames_with_face']:,}, {content['tracks']:,} tracks",
-            f"growth after the warm-up: RSS {content['rss_growth_mb']:+.2f} MB, PSS {content['pss_growth_mb']:+.2f} MB "
-            f"(at the end {samples[-1]['rss_mb']:.1f} and {samples[-1]['pss_mb']:.1f} MB)",
-        ]
-    )
+    data, last = content["data"], content["samples"][-1]
+    lines = [
+        f"{data['frames']:,} frames of {data['width']}x{data['height']}, {content['detector']['name']}, "
+        f"{content['seconds']:.0f} s; a face in {content['frames_with_face']:,}, {content['tracks']:,} tracks",
+        "",
+        f"{'MB':<12}{'at the end':>12}{'growth after the warm-up':>28}",
+    ]
+    for key, title in MEMORY.items():
+        lines.append(f"{title:<12}{last[f'{key}_mb']:>12.1f}{content[f'{key}_growth_mb']:>+28.2f}")
+    return "\n".join(lines)
+
+
+MEMORY = {"rss": "resident", "anonymous": "anonymous"}
+"""Kinds of memory, by their key, and how people read them."""
 
 
 def plot(path: Path, content: dict[str, Any]) -> None:
@@ -151,9 +160,9 @@ def plot(path: Path, content: dict[str, Any]) -> None:
     numbers = [sample["frames"] for sample in samples]
     with plots.drawing(path, 6.4, 3.6, f"Memory over {content['data']['frames']:,} frames") as figure:
         axes = figure.subplots()
-        for number, key in enumerate(("rss", "pss")):
+        for number, (key, title) in enumerate(MEMORY.items()):
             axes.plot(numbers, [sample[f"{key}_mb"] for sample in samples], color=plots.COLORS[number],
-                      marker=plots.MARKERS[number], markevery=0.1, label=key.upper())  # fmt: skip
+                      marker=plots.MARKERS[number], markevery=0.1, label=title)  # fmt: skip
         axes.axvspan(0, WARM_UP * numbers[-1], color=plots.GREY, alpha=0.4, label="warm-up")
         axes.set(xlabel="frames", ylabel="MB", ylim=(0, None))
         axes.legend()

@@ -124,6 +124,7 @@ def peers(
     \b
     fer-bench peers --clip book.mkv --json peers.json --plot peers.png
     """
+    from fer_bench import peer_venv
     from fer_bench import peers as benchmark
     from fer_edge.contract.errors import UsageError
 
@@ -131,10 +132,10 @@ def peers(
     if not shown:
         raise UsageError("there is nothing to compare on; give --clip FILE or leave --no-demo away")
     runs = _runs(None, model, detectors)
-    folder = venv or benchmark.default_venv(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"))
+    folder = venv or peer_venv.default_folder(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"))
 
     def measured() -> dict[str, Any]:
-        python = benchmark.peer_python(folder, say=lambda sentence: click.echo(sentence, err=True))
+        python = peer_venv.python_in(folder, say=lambda sentence: click.echo(sentence, err=True))
         with click.progressbar(length=len(shown) * repeat, label="peers", file=sys.stderr) as bar:
             return benchmark.measure(
                 shown, runs, python, max_frames=max_frames, rounds=repeat, on_round=bar.update

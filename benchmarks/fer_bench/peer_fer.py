@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 def once(answers: TextIO, clip: str, events: str, max_frames: str) -> None:
     import cv2
-    from fer.fer import FER
+    from fer.fer import FER  # type: ignore[import-not-found]
 
     detector = FER()
     capture = cv2.VideoCapture(clip)
@@ -74,4 +74,4 @@ if __name__ == "__main__":
     # TensorFlow and the package write to standard output as well; it is ours for the answers.
     with os.fdopen(os.dup(1), "w", buffering=1) as given:
         os.dup2(2, 1)
-        {"once": once, "rounds": rounds}[sys.argv[1]](given, *sys.argv[2:])
+        (once if sys.argv[1] == "once" else rounds)(given, *sys.argv[2:])

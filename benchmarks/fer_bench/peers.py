@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import platform
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,64 +18,23 @@ from numpy.typing import NDArray
 
 from fer_bench import plots, process
 from fer_bench.environment import model_facts
+from fer_bench.peer_venv import PEER
 from fer_bench.pipeline import decode, detector_facts, settings_facts, time_loop
 from fer_bench.statistics import percentiles
 from fer_edge.contract.errors import FerError, UsageError
-from fer_edge.contract.files import sha256_of, write_text
+from fer_edge.contract.files import sha256_of
 from fer_edge.expressions import litert
 from fer_edge.frames import SourceOptions
 from fer_edge.frames.demo import DEFAULT_FPS, Demo
 from fer_edge.records import Frame
 from fer_edge.service.config import Settings
 
-PEER = "fer==25.10.3"
-_TENSORFLOW = "tensorflow-cpu" if sys.platform == "linux" and platform.machine() == "x86_64" else "tensorflow"
-PEER_NEEDS = (
-    # Without the first two fer 25.10.3 does not even import today.
-    "setuptools<81", "opencv-contrib-python<5", _TENSORFLOW,
-    "pandas", "requests", "tqdm", "moviepy>=1.0.3,<2", "ffmpeg-python", "Pillow", "matplotlib",
-)  # fmt: skip
-"""All that `fer` demands but facenet-pytorch: PyTorch and CUDA, gigabytes for a detector that is not its default."""
-
 SCRIPT = Path(__file__).with_name("peer_fer.py")
 DEMO = "demo"
 SIZE = (640, 480)
+LAST_WORDS_S = 10.0
 PROCESS_RUNS = 3
 """Fresh processes of each side, at most: the peer takes half a minute for one."""
-
-
-def peer_python(folder: Path, say: Callable[[str], None] = lambda _: None) -> Path:
-    """Python of a virtual environment with the peer in it, made where it is not there yet.
-
-    Args:
-        folder: of the environment.
-        say: called with a sentence before minutes are spent.
-
-    Raises:
-        FerError: it cannot be made; nothing but the network is needed.
-    """
-    python, stamp = folder / "bin" / "python", folder / "installed.txt"
-    wanted = "\n".join((PEER, *PEER_NEEDS)) + "\n"
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
-        return python
-    say(f"installing {PEER} with TensorFlow into {folder} (600 MB to download; once)")
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"]
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        for command in (
-            [sys.executable, "-m", "venv", "--clear", str(folder)],
-            [*pip, "--no-deps", PEER],
-            [*pip, *PEER_NEEDS],
-        ):
-            subprocess.run(command, check=True, capture_output=True, text=True)
-        write_text(stamp, wanted)
-    except OSError as error:
-        raise FerError(f"{folder} cannot be written ({error.strerror}); name another with --venv") from error
-    except subprocess.CalledProcessError as error:
-        said = [line for line in error.stderr.splitlines() if line.startswith("ERROR")] or ["it said nothing"]
-        why = said[-1].removeprefix("ERROR: ")
-        raise FerError(f"{PEER} could not be installed ({why}); this comparison needs the network once") from error
-    return python
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +194,9 @@ class _Peer:
         return answer
 
     def _failed(self) -> FerError:
+        # Its last words come after the end of its answers.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(LAST_WORDS_S)
         self._said.seek(0)
         said = self._said.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
         return FerError(f"the peer {PEER} failed: {said[-1][: process.MAX_MESSAGE]}")
@@ -270,7 +230,7 @@ def _in_turns(
     times: list[list[list[float]]] = [[] for _ in turns]
     for number in range(rounds):
         # Whoever comes first after another's work pays for cold caches: take turns.
-        for side in np.roll(np.arange(len(turns)), -number):
+        for side in np.roll(np.arange(len(turns)), -number).tolist():
             ms, faces[side] = turns[side]()
             times[side].append(ms)
         on_round(1)
@@ -303,9 +263,9 @@ def _figures(times: NDArray[np.float64], peer: NDArray[np.float64]) -> dict[str,
         "frames_per_s": round(float(np.median(rates)), 3),
         "round_frames_per_s": [round(rate, 3) for rate in rates.tolist()],
         "times_peer": {
-            "p50": round(float(np.median(ratios)), 3),
-            "low": round(float(ratios.min()), 3),
-            "high": round(float(ratios.max()), 3),
+            "p50": round(float(np.median(ratios)), 4),
+            "low": round(float(ratios.min()), 4),
+            "high": round(float(ratios.max()), 4),
         },
     }
 
@@ -355,8 +315,3 @@ def plot(path: Path, content: dict[str, Any]) -> None:
         for axes in (speed, memory):
             axes.set_xticks(np.arange(len(clips)), clips)
         speed.legend()
-
-
-def default_venv(cache: Path) -> Path:
-    """Where the peer's environment is kept, below the user's cache folder."""
-    return cache / "fer-edge" / "peers" / f"{PEER.replace('==', '-')}-py{sys.version_info[0]}.{sys.version_info[1]}"

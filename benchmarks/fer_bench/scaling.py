@@ -207,4 +207,4 @@ def plot(path: Path, content: dict[str, Any]) -> None:
             axes.plot(found, [point[f"{stage}_ms"] for point in points], color=plots.COLORS[number],
                       marker=plots.MARKERS[number], label=title)  # fmt: skip
         axes.set(xlabel="faces found in the frame", ylabel="ms a frame", ylim=(0, None))
-        axes.legend()
+        axes.legend(framealpha=0.6)

@@ -83,12 +83,13 @@ def placements(count: int, seed: int, *, roll: float = 0.0) -> list[Placement]:
     made = []
     for number in range(count):
         rng = np.random.default_rng((seed, number))
-        side = rng.uniform(*SIDES)
+        side, turn = rng.uniform(*SIDES), rng.uniform(-roll, roll)
         # A turned square reaches further, and so does one that moves.
-        reach = side * (math.sqrt(0.5) - 0.5) * min(1.0, abs(roll) / 45.0) + MOTION * FRAMES
+        angle = math.radians(turn)
+        reach = side * (abs(math.cos(angle)) + abs(math.sin(angle)) - 1) / 2 + MOTION * FRAMES
         x, y = rng.uniform(reach, WIDTH - side - reach), rng.uniform(reach, HEIGHT - side - reach)
         dx, dy = rng.uniform(-MOTION, MOTION, 2)
-        made.append(Placement(side, x, y, dx, dy, rng.uniform(-roll, roll), int(rng.integers(2**32))))
+        made.append(Placement(side, x, y, dx, dy, turn, int(rng.integers(2**32))))
     return made
 
 

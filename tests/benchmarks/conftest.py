@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,14 @@ from ai_edge_litert.tools import flatbuffer_utils
 from numpy.typing import NDArray
 
 from fer_convert.runner import Runner
+from fer_edge.contract.errors import SourceError
 from fer_edge.contract.labels import FER2013_LABELS
 from fer_edge.contract.model_file import Golden, ModelFile, Tensor
 from fer_edge.contract.preprocessing import INPUT_SCALE, INPUT_ZERO_POINT
+from fer_edge.faces.weights import YUNET_FILE
+from fer_edge.frames.demo import picture_path
+from fer_train import datasets
+from fer_train.datasets import Dataset
 
 SIDE = 48
 BAND = 6
@@ -149,3 +156,31 @@ def _buffer(data: bytes) -> Any:
     buffer = tflite.BufferT()
     buffer.data = list(data) or None
     return buffer
+
+
+@pytest.fixture(scope="session")
+def faces(fer_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The first pictures of FER2013's Training split: real faces, read in a moment."""
+    path = tmp_path_factory.mktemp("faces") / "fer2013.csv"
+    with gzip.open(fer_data / "fer2013" / "fer2013.csv.gz", "rt") as stream:
+        path.write_text("".join(itertools.islice(stream, 81)))
+    return datasets.load(path)
+
+
+@pytest.fixture
+def yunet(fer_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """YuNet's weights, installed for this test."""
+    folder = tmp_path / "share" / "fer-edge"
+    folder.mkdir(parents=True)
+    (folder / YUNET_FILE).symlink_to(fer_data / "models" / YUNET_FILE)
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder.parent))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+
+
+@pytest.fixture
+def demo_picture() -> Path:
+    """The picture that the demo shows; skips where it is not installed."""
+    try:
+        return picture_path()
+    except SourceError as error:
+        pytest.skip(str(error))
