@@ -18,10 +18,10 @@ run: .venv/.runtime ## see expressions: the first camera, or the demo; ARGS="--s
 	@$(BIN)/fer-edge run $(ARGS)
 
 check: .venv/.check static ## lint, types and the fast tests, in under a minute, without TensorFlow
-	$(BIN)/pytest -q -m "$(FAST)"
+	$(BIN)/pytest -q -n auto --dist worksteal -m "$(FAST)"
 
 test: .venv/.all static ## every check and every test
-	$(BIN)/pytest -q -m "$(FAST)"
+	$(BIN)/pytest -q -n auto --dist worksteal -m "$(FAST)"
 	$(BIN)/pytest -q -m "$(SLOW)"
 
 static:

@@ -124,7 +124,7 @@ def schema() -> dict[str, Any]:
         default = getattr(_DEFAULTS, name)
         entry: dict[str, Any] = {"description": f.metadata["about"], "type": _json_type(f)}
         if entry["type"] == "array":
-            entry["items"] = {"type": "string", "minLength": 1}
+            entry |= {"items": {"type": "string", "minLength": 1}, "minItems": 1}
         if default is not None:
             entry["default"] = default
         properties[name] = entry | f.metadata["rules"]
@@ -158,10 +158,11 @@ def _checked(key: str, value: Any, where: str) -> Any:
         raise ConfigError(f"{where}: {key} is not a setting; {hint}")
     f = FIELDS[key]
     kind = _json_type(f)
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    number = whole or (isinstance(value, float) and math.isfinite(value))
     fits = {
         "string": isinstance(value, str),
-        "integer": number and float(value).is_integer(),
+        "integer": whole or (number and value.is_integer()),
         "number": number,
         "boolean": isinstance(value, bool),
         "array": isinstance(value, list) and bool(value) and all(isinstance(v, str) and v for v in value),

@@ -59,6 +59,8 @@ def test_variables_become_values_of_the_right_type() -> None:
         ('roi = "1,2,3"', ["roi"]),
         ("publish = []", ["publish"]),
         ('publish = "-"', ["publish", "array"]),
+        ("max_frames = 0", ["max_frames", "0"]),
+        (f"rotate = {10**400}", ["rotate"]),
         ("max_frames = 1.5", ["max_frames", "1.5"]),
         ("source =", ["not valid TOML"]),
         ("[source]", ["source", "string"]),
@@ -98,7 +100,7 @@ def test_the_schema_is_valid_and_accepts_the_defaults() -> None:
 
 
 _values = st.one_of(
-    st.booleans(), st.integers(-5, 3000), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=12),
+    st.booleans(), st.integers(-5, 3000), st.just(10**400), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=12),
     st.sampled_from(["640x480", "haar", "h", "1,2,3,4"]), st.lists(st.text(max_size=5), max_size=2),
 )  # fmt: skip
 
