@@ -34,7 +34,7 @@ class HaarDetector:
     """
 
     name = "haar"
-    framing = Framing(scale=1.04, rise=0.0)
+    framing = Framing(scale=0.98, rise=0.0)
 
     def __init__(self, *, min_face: int = 24) -> None:
         folder = getattr(getattr(cv2, "data", None), "haarcascades", "")

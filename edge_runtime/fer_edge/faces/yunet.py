@@ -36,7 +36,7 @@ class YuNetDetector:
     """
 
     name = "yunet"
-    framing = Framing(scale=1.10, rise=0.026)
+    framing = Framing(scale=0.98, rise=0.0)
 
     def __init__(self, weights: Path, *, width: int = 320, min_face: int = 24) -> None:
         try:
