@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 DETECTORS = ("auto", "haar", "yunet")
 
 
-def open_detector(name: str, *, width: int = 320, min_face: int = 24, scan_interval_s: float = 0.5) -> FaceDetector:
+def open_detector(name: str, *, width: int = 416, min_face: int = 24, scan_interval_s: float = 0.5) -> FaceDetector:
     """Make the detector called `name`; `auto` is YuNet where its weights are installed, else Haar.
 
     Args:

@@ -14,13 +14,16 @@ from fer_edge.faces.framing import crop_gray, resized
 from fer_edge.faces.search import window_around
 from fer_edge.records import Box, Detection, Frame, Framing
 
-SCORE_THRESHOLD = 0.6
+SCAN_SCORE = 0.5
+"""Least score of a face found anywhere; a single false one is never reported (`Tracker`)."""
+LOOK_SCORE = 0.4
+"""Least score where a face is expected: of 290 faces 0.4 finds 94.8 % and 0.6 finds 91.7."""
 NMS_THRESHOLD = 0.3
 TOP_K = 500
 WINDOW_SIDE = 96
 """Pixels. With 64, turned heads are lost."""
-WINDOW_FACTOR = 1.7
-"""Side of a window over the face's longer side."""
+WINDOW_FACTOR = 1.4
+"""Side of a window over the face's longer side; with 1.7 a tenth of the faces is lost."""
 
 
 class YuNetDetector:
@@ -36,14 +39,14 @@ class YuNetDetector:
     """
 
     name = "yunet"
-    framing = Framing(scale=0.98, rise=0.0)
+    framing = Framing(scale=0.98, rise=0.01)
 
-    def __init__(self, weights: Path, *, width: int = 320, min_face: int = 24) -> None:
+    def __init__(self, weights: Path, *, width: int = 416, min_face: int = 24) -> None:
         try:
             # Each size has a net of its own: changing a net's size costs more than a window.
             self._scanner, self._looker = (
-                cv2.FaceDetectorYN.create(str(weights), "", (side, side), SCORE_THRESHOLD, NMS_THRESHOLD, TOP_K)
-                for side in (width, WINDOW_SIDE)
+                cv2.FaceDetectorYN.create(str(weights), "", (side, side), score, NMS_THRESHOLD, TOP_K)
+                for side, score in ((width, SCAN_SCORE), (WINDOW_SIDE, LOOK_SCORE))
             )
         except cv2.error as error:
             raise DetectorError(

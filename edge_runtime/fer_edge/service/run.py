@@ -109,6 +109,7 @@ def source_options(settings: Settings) -> SourceOptions:
         rotate=settings.rotate,
         flip=settings.flip,
         roi=settings.roi_pixels,
+        lores=(settings.detect_width, settings.detect_width),
     )
 
 
