@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import sys
@@ -13,7 +12,6 @@ import click
 
 from fer_edge import __version__
 from fer_edge.contract.commands import Group
-from fer_edge.faces.weights import YUNET_URL
 from fer_edge.service import config
 
 
@@ -27,6 +25,8 @@ def main(verbose: bool) -> None:
     fer-edge run                                  the first camera, or the demo
     fer-edge run --source clip.mkv --publish file:events.jsonl
     fer-edge doctor                               what works here and what does not
+
+    Exit codes: 0 done (also when stopped by Ctrl-C), 1 failed, 2 usage, 78 bad settings.
     """
     # journald adds the time itself; a person sees it happen.
     logging.basicConfig(
@@ -105,15 +105,10 @@ def config_group() -> None:
 
 
 @config_group.command("show")
-@click.option("--config", "path", type=click.Path(path_type=Path))
+@click.option("--config", "path", type=click.Path(path_type=Path), help="a TOML file")
 def config_show(path: Path | None) -> None:
     """Print the settings in force, as JSON, with passwords removed."""
-    from fer_edge.frames.redaction import redact
-
-    values = dataclasses.asdict(config.load(path))
-    values["source"] = redact(values["source"])
-    values["publish"] = [redact(sink) for sink in values["publish"]]
-    click.echo(json.dumps(values, indent=2))
+    click.echo(json.dumps(config.shown(config.load(path)), indent=2))
 
 
 @config_group.command("check")
@@ -163,11 +158,11 @@ def model_verify(path: Path | None) -> None:
 
 @model.command("pull")
 @click.argument("name", type=click.Choice(["yunet"]))
-@click.option("--url", default=YUNET_URL, metavar="URL", help="another https:// or file:// address")
+@click.option("--url", metavar="URL", help="another https:// or file:// address than OpenCV Zoo's")
 @click.option("--timeout", "timeout_s", type=float, default=20.0, show_default=True, help="seconds")
 @click.option("--force", is_flag=True, help="fetch it even where it is installed")
-def model_pull(name: str, url: str, timeout_s: float, force: bool) -> None:
+def model_pull(name: str, url: str | None, timeout_s: float, force: bool) -> None:
     """Fetch the weights of the YuNet face detector (MIT, 233 kB) and check them."""
-    from fer_edge.faces.weights import pull_yunet
+    from fer_edge.faces.weights import YUNET_URL, pull_yunet
 
-    click.echo(f"{name}: {pull_yunet(url, timeout_s=timeout_s, force=force)}")
+    click.echo(f"{name}: {pull_yunet(url or YUNET_URL, timeout_s=timeout_s, force=force)}")

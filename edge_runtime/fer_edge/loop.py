@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
+from fer_edge.contract.errors import FerError
 from fer_edge.expressions.smoothing import Smoother
 from fer_edge.faces.framing import crop_gray
 from fer_edge.faces.tracking import Tracker
@@ -57,6 +58,8 @@ class Loop:
                 frame = self._source.read()
             except TimeoutError:
                 continue
+            except FerError:
+                raise
             except ValueError as error:
                 self._fail("a frame is no picture", error)
                 continue

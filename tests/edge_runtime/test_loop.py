@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fakes import BrightnessDetector, LevelClassifier, ListSource, scene
 
-from fer_edge.contract.errors import SourceError
+from fer_edge.contract.errors import ConfigError, SourceError
 from fer_edge.contract.labels import FER2013_LABELS
 from fer_edge.expressions.smoothing import Smoother
 from fer_edge.faces.tracking import Tracker
@@ -117,6 +117,11 @@ def test_a_frame_that_is_no_picture_is_passed_over() -> None:
     faulty = loop([scene(), ValueError("a frame is uint8 …"), scene(at=1)])
     assert len(list(faulty.results())) == 2
     assert faulty.failures == 1
+
+
+def test_a_setting_that_does_not_fit_the_frames_ends_the_run() -> None:
+    with pytest.raises(ConfigError, match="leaves the frame"):
+        list(loop([ConfigError("roi 0,0,9999,10 leaves the frame")]).results())
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 1, 3), (2, 500), (480, 640, 3)])

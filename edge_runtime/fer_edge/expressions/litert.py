@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +44,9 @@ class LiteRtClassifier:
             raise ModelFileError(f"model {model.name!r} is {model.input.dtype}; fer-edge runs int8: fer-convert --int8")
         interpreter_class, self.runtime = _interpreter_class()
         try:
-            self._interpreter = interpreter_class(model_content=model.flatbuffer, num_threads=threads)
-            self._interpreter.allocate_tensors()
+            with _without_chatter():
+                self._interpreter = interpreter_class(model_content=model.flatbuffer, num_threads=threads)
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ModelFileError(f"{self.runtime} cannot load model {model.name!r} ({error})") from error
         (given,), (made,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
@@ -87,6 +93,24 @@ def _interpreter_class() -> tuple[Any, str]:
         log.warning("ai-edge-litert is not installed; using tflite-runtime, which is slower and no longer maintained")
         return Interpreter, "tflite-runtime"
     return Interpreter, "ai-edge-litert"
+
+
+@contextlib.contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Keep the runtime's INFO lines, which no setting turns off, from standard error; all else goes through."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as heard:
+        os.dup2(heard.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            heard.seek(0)
+            for line in heard:
+                if not line.startswith(b"INFO: "):
+                    os.write(2, line)
 
 
 def _check_tensor(model: ModelFile, which: str, details: dict[str, Any], shape: tuple[int, ...]) -> None:

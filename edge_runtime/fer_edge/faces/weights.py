@@ -62,6 +62,11 @@ def pull_yunet(url: str = YUNET_URL, *, timeout_s: float = 20.0, force: bool = F
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DetectorError(
+            f"weights cannot be kept in {target.parent} ({error.strerror}); set XDG_DATA_HOME to a folder of yours"
+        ) from error
+    try:
         with replacing(target) as temporary:
             with urllib.request.urlopen(url, timeout=timeout_s) as answer, temporary.open("wb") as stream:
                 # One byte more than allowed is enough to know that it is too long.

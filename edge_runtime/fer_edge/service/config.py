@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.contract.errors import ConfigError, UsageError
+from fer_edge.frames.redaction import redact
 
 ENVIRONMENT_PREFIX = "FER_EDGE_"
 NOT_SETTINGS = ("FER_EDGE_MQTT_",)
@@ -41,7 +42,7 @@ class Settings:
     model: str = setting("", "model file; empty is the shipped one")
     publish: list[str] = setting(["-"], "sinks: -, file:PATH, mqtt://HOST/TOPIC, mqtts://HOST/TOPIC")
     device: str = setting("", "name in every event; empty is the host's name", maxLength=64)
-    size: str = setting("640x480", "picture asked of a camera, pixels", pattern=_SIZE)
+    size: str = setting("640x480", "picture asked of a camera, WIDTHxHEIGHT in pixels", pattern=_SIZE)
     fps: float | None = setting(None, "frame rate asked of a camera, 1/s", exclusiveMinimum=0, maximum=240)
     rotate: int = setting(0, "degrees clockwise", enum=[0, 90, 180, 270])
     flip: str = setting("", "h mirrors, v turns upside down", enum=["", "h", "v", "hv"])
@@ -117,6 +118,14 @@ def load(
     return Settings(**values)
 
 
+def shown(settings: Settings) -> dict[str, Any]:
+    """Settings as plain values, without passwords."""
+    values = dataclasses.asdict(settings)
+    values["source"] = redact(settings.source)
+    values["publish"] = [redact(sink) for sink in settings.publish]
+    return values
+
+
 def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of the TOML file, made from the fields."""
     properties = {}
@@ -168,11 +177,17 @@ def _checked(key: str, value: Any, where: str) -> Any:
         "array": isinstance(value, list) and bool(value) and all(isinstance(v, str) and v for v in value),
     }[kind]
     if not fits:
-        raise ConfigError(f"{where}: {key} is {value!r}; it must be a {kind}")
+        needed = {
+            "integer": "a whole number",
+            "array": "a list of texts, none of them empty",
+            "boolean": "true or false",
+        }
+        raise ConfigError(f"{where}: {key} is {value!r}; it must be {needed.get(kind, f'a {kind}')}")
     for rule, limit in f.metadata["rules"].items():
         if _BROKEN[rule](value, limit):
-            allowed = f"one of {limit}" if rule == "enum" else f"{rule} {limit}"
-            raise ConfigError(f"{where}: {key} is {value!r}, allowed is {allowed} ({f.metadata['about']})")
+            raise ConfigError(
+                f"{where}: {key} is {value!r}; it must be {_WORDS[rule].format(limit)}: {f.metadata['about']}"
+            )
     return int(value) if kind == "integer" else value
 
 
@@ -186,6 +201,16 @@ _BROKEN: dict[str, Callable[[Any, Any], bool]] = {
     "pattern": lambda value, limit: re.fullmatch(limit, value) is None,
 }
 """JSON Schema's rules that the fields use."""
+
+_WORDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "more than {}",
+    "maximum": "at most {}",
+    "minLength": "at least {} characters long",
+    "maxLength": "at most {} characters long",
+    "enum": "one of {}",
+    "pattern": "written otherwise",
+}
 
 
 def _from_text(key: str, text: str) -> Any:

@@ -21,7 +21,7 @@ from fer_edge.loop import Loop
 from fer_edge.pace import Pace
 from fer_edge.publish import SinkContext, open_sinks
 from fer_edge.seams import ExpressionClassifier, FaceDetector, FrameSource
-from fer_edge.service.config import Settings
+from fer_edge.service.config import Settings, shown
 from fer_edge.service.notify import Notifier
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ def run(settings: Settings) -> int:
         FerError: a part cannot be opened, or failed; what came before is published.
     """
     cv2.setNumThreads(settings.threads)
+    log.debug("settings: %s", ", ".join(f"{key}={value!r}" for key, value in shown(settings).items()))
     notifier = Notifier()
     with contextlib.ExitStack() as stack:
         stopped = stack.enter_context(_stopped_by_signals())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import types
 from pathlib import Path
@@ -83,6 +84,13 @@ def test_golden_outputs_that_are_not_reproduced_are_refused(shipped: ModelFile) 
     rolled = np.roll(shipped.golden.probabilities, 1, axis=1)
     with pytest.raises(ModelFileError, match="something else"):
         LiteRtClassifier(dataclasses.replace(shipped, golden=Golden(shipped.golden.inputs, rolled)))
+
+
+def test_the_runtimes_chatter_is_kept_and_everything_else_is_not(capfd: pytest.CaptureFixture[str]) -> None:
+    with litert._without_chatter():
+        os.write(2, b"INFO: Created a delegate\nERROR: out of memory\n")
+    os.write(2, b"later\n")
+    assert capfd.readouterr().err == "ERROR: out of memory\nlater\n"
 
 
 def _another_runtime(monkeypatch: pytest.MonkeyPatch, disturb: float) -> None:

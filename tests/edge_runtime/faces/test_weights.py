@@ -39,6 +39,15 @@ def test_another_file_is_refused_and_the_old_one_kept(tmp_path: Path, own_data_f
     assert list(own_data_folder.iterdir()) == [installed]
 
 
+def test_a_folder_that_cannot_be_made_is_blamed_and_not_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
+    with pytest.raises(DetectorError, match="XDG_DATA_HOME"):
+        weights.pull_yunet("https://127.0.0.1:9/x.onnx")
+
+
 def test_an_absent_file_names_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match="--url file:///"):
         weights.pull_yunet((tmp_path / "absent.onnx").as_uri())
