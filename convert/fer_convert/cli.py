@@ -13,12 +13,13 @@ import click
 
 from fer_convert import calibration as calibrations
 from fer_convert import source as sources
-from fer_convert.quantization import quiet
+from fer_edge import __version__
 from fer_edge.contract.commands import Command
 from fer_edge.contract.errors import DataError, MissingExtraError, QualityError, UsageError
 from fer_edge.contract.files import write_text
 from fer_train.datasets import SPLITS, Dataset
 from fer_train.datasets import load as load_data
+from fer_train.quiet import quiet
 
 if TYPE_CHECKING:
     from fer_convert.conversion import Conversion, Converter
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 REPORT = "conversion.json"
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fer-convert")
 @click.argument("model", required=False, type=click.Path(path_type=Path))
 @click.option("--int8", is_flag=True, help="Everything in int8: what the Pi runs, and the default.")
 @click.option("--float32", is_flag=True, help="Everything in float32.")
@@ -127,7 +129,7 @@ def _import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # the converter reads TensorFlow graphs only
     click.echo("Loading TensorFlow", err=True)
-    with quiet():
+    with quiet(replay=True):
         import tensorflow  # noqa: F401
 
 

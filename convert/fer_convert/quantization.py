@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-import warnings
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_convert.calibration import CalibrationSet
 from fer_edge.contract.errors import ModelFileError
+from fer_train.quiet import quiet
 
 if TYPE_CHECKING:
     import keras
@@ -85,25 +80,3 @@ def strip(flatbuffer: bytes) -> bytes:
     for buffer in model.buffers:
         buffer.__class__ = AlignedBuffer
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Send what TensorFlow, Keras and MLIR print from Python and from C++ nowhere."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
-    with Path(os.devnull).open("w") as nowhere:
-        try:
-            os.dup2(nowhere.fileno(), 1)
-            os.dup2(nowhere.fileno(), 2)
-            with (
-                contextlib.redirect_stdout(nowhere),
-                contextlib.redirect_stderr(nowhere),
-                warnings.catch_warnings(action="ignore"),
-            ):
-                yield
-        finally:
-            for descriptor, original in zip((1, 2), kept, strict=True):
-                os.dup2(original, descriptor)
-                os.close(original)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_convert.quantization import quiet
 from fer_edge.contract.errors import ModelFileError
 from fer_edge.contract.preprocessing import quantize_gray, unit_gray
+from fer_train.quiet import quiet
 
 
 class Runner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -82,15 +83,20 @@ def find(model: Path | None) -> Source:
     """What `model` means: a .keras file, the best of a run folder, or by default of the newest run.
 
     Raises:
-        UsageError: there is none, or its run folder is malformed.
+        UsageError: there is none, it has no complete epoch, or its run folder is malformed.
     """
     if model is None:
-        found = [run.parent / WEIGHTS for run in RUNS.glob("*/run.json") if (run.parent / WEIGHTS).is_file()]
-        if not found:
+        begun = list(RUNS.glob("*/run.json"))
+        if not begun:
             raise UsageError(f"there is no run in {RUNS}/ yet; train one with fer-train, or name a .keras file")
+        found = [run.parent / WEIGHTS for run in begun if (run.parent / WEIGHTS).is_file()]
+        if not found:
+            raise _no_epoch(max(begun, key=lambda path: path.stat().st_mtime_ns).parent)
         weights = max(found, key=lambda path: path.stat().st_mtime_ns)
     elif model.is_dir():
         weights = model / WEIGHTS
+        if not weights.is_file() and (model / "run.json").is_file():
+            raise _no_epoch(model)
         if not weights.is_file():
             raise UsageError(f"{model} holds no {WEIGHTS}; name a run folder of fer-train that ended an epoch")
     elif model.is_file():
@@ -99,6 +105,11 @@ def find(model: Path | None) -> Source:
         raise UsageError(f"{model} does not exist; name a run folder of fer-train or a .keras file")
     in_run = (weights.parent / "run.json").is_file()
     return Source(weights, open_run(weights.parent) if in_run else None)
+
+
+def _no_epoch(run: Path) -> UsageError:
+    resume = shlex.join(["fer-train", "--resume", str(run)])
+    return UsageError(f"{run} has no complete epoch yet; continue it with {resume}")
 
 
 def load_network(weights: Path) -> tuple[keras.Model, str]:

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from fer_convert.cli import main
+from fer_edge import __version__
 
 
 def refused(*arguments: object, exit_code: int = 2) -> str:
@@ -27,6 +28,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_no_runs() -> None:
     assert "no run in runs/ yet; train one with fer-train" in refused()
+
+
+def test_a_run_without_a_complete_epoch(folder: Path) -> None:
+    run = folder / "runs" / "mini-1"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    sentence = "runs/mini-1 has no complete epoch yet; continue it with fer-train --resume runs/mini-1\n"
+    assert refused() == f"fer-convert: {sentence}"
+    assert refused("runs/mini-1") == f"fer-convert: {sentence}"
+
+
+@pytest.mark.parametrize(("flag", "said"), [("-h", "Usage: fer-convert"), ("--version", f"version {__version__}\n")])
+def test_help_and_version(flag: str, said: str) -> None:
+    assert said in refused(flag, exit_code=0)
 
 
 def test_no_such_model(folder: Path) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.machinery
+import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from fer_edge import __version__
+from fer_train import recipe as recipes
 from fer_train.cli import main
+from fer_train.runs import open_run
 
 
 def fer_train(*arguments: object) -> Result:
@@ -25,7 +31,7 @@ def test_list_names_every_recipe_and_whose_figure_it_shows() -> None:
     assert "not measured by this project" in lines[-1]
 
 
-@pytest.mark.parametrize("flag", ["--list", "--help"])
+@pytest.mark.parametrize("flag", ["--list", "--help", "-h", "--version"])
 def test_list_and_help_need_neither_keras_nor_matplotlib(flag: str) -> None:
     code = f"""
 import sys
@@ -36,17 +42,70 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "mini" in done.stdout or "Usage" in done.stdout
+    said = {"--list": "mini_xception", "--version": f"fer-train, version {__version__}\n"}.get(flag, "Usage: fer-train")
+    assert said in done.stdout
 
 
-def test_without_keras_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, csv_rows: list[str]) -> None:
+def test_without_keras_the_extra_is_named_before_the_data_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "keras", None)
-    data = tmp_path / "fer2013.csv"
-    data.write_text("\n".join(csv_rows))
-    result = fer_train("--data", data, "--run", tmp_path / "run")
+    result = fer_train("--data", tmp_path / "no-such-data", "--run", tmp_path / "run")
     assert result.exit_code == 2
-    assert "fer-edge[train]" in result.stderr
+    assert result.stderr == "fer-train: fer-train needs the 'train' extra: pip install 'fer-edge[train]'\n"
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def findable_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keras can be found, so what follows is reached, but never used."""
+    found = types.ModuleType("keras")
+    found.__spec__ = importlib.machinery.ModuleSpec("keras", None)
+    monkeypatch.setitem(sys.modules, "keras", found)
+
+
+@pytest.mark.usefixtures("findable_keras")
+def test_a_taken_or_impossible_folder_is_refused_before_the_data_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    taken = Path("runs") / "taken"
+    taken.mkdir(parents=True)
+    (taken / "run.json").write_text("{}")
+    (tmp_path / "file").write_text("")
+    for place, sentence in (
+        (["--name", "taken"], "runs/taken already holds a run; continue it with --resume runs/taken, or name another"),
+        (["--run", "file"], "run folder file cannot be made (file is a file); name another"),
+        (["--run", "file/a/b"], f"run folder file/a/b cannot be made ({tmp_path / 'file'} is a file); name another"),
+    ):
+        result = fer_train("--data", "no-such-data", *place)
+        assert result.exit_code == 2
+        assert result.stderr == f"fer-train: {sentence}\n"
+
+
+@pytest.mark.usefixtures("findable_keras")
+def test_a_folder_without_write_permission_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)  # root may write anywhere
+    result = fer_train("--data", "no-such-data", "--run", tmp_path / "a" / "b")
+    assert result.exit_code == 2
+    assert f"cannot be made ({tmp_path} is not writable)" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("findable_keras")
+def test_a_second_resume_is_refused_while_the_first_trains(tmp_path: Path) -> None:
+    facts = {
+        "recipe": recipes.load("mini").to_dict(), "seed": 1, "labels": ["a"], "data": "no-such-data",
+        "splits": {"training": "Training", "validation": "PublicTest"},
+    }  # fmt: skip
+    (tmp_path / "run.json").write_text(json.dumps(facts))
+    with open_run(tmp_path).locked():
+        result = fer_train("--resume", tmp_path)
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"fer-train: another fer-train is training in {tmp_path}; wait until it ends, or stop it first\n"
+    )
+    assert "no-such-data" in fer_train("--resume", tmp_path).stderr, "the lock was not given back"
 
 
 @pytest.mark.parametrize(
@@ -69,6 +128,7 @@ def test_usage_errors(arguments: list[str], sentence: str) -> None:
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.usefixtures("findable_keras")
 def test_bad_data_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
     data = tmp_path / "fer2013.csv"
     data.write_text("emotion,pixels,Usage\n3,1 2 3,Training\n")

@@ -229,8 +229,17 @@ def test_ctrl_c_and_sigterm_keep_the_epochs_and_resume_ends_the_same(
     asked: list[Any] = ["--recipe", small_recipe, "--data", data.name, "--split", "random:0.2", "--seed", 7]
     asked += ["--threads", 1, "--epochs", 14]
     whole = fer_train(tmp_path, *asked, "--name", "whole")
+    while not (tmp_path / "runs" / "whole" / "history.csv").exists():
+        assert whole.poll() is None, whole.communicate()
+        time.sleep(0.02)
+    with (
+        pytest.raises(UsageError, match="another fer-train is training in"),
+        open_run(tmp_path / "runs" / "whole").locked(),
+    ):
+        pass
     out, err = whole.communicate(timeout=300)
     assert whole.returncode == 0, err
+    assert err == f"reading {data.name}\n", "TensorFlow's own lines are held back"
     assert "validation: random-validation, 26 pictures" in out
     assert "epoch 14/14: loss" in out and "0 min left" in out
     assert "macro-F1" in out and "run folder: runs/whole" in out

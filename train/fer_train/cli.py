@@ -10,23 +10,27 @@ import os
 import shlex
 import signal
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 
+from fer_edge import __version__
 from fer_edge.contract.commands import EXIT_INTERRUPTED, Command
 from fer_edge.contract.errors import MissingExtraError, UsageError
 from fer_train import recipe as recipes
 from fer_train.datasets import SIDE, Dataset, load
 from fer_train.datasets.splits import USAGE, share_of
-from fer_train.runs import Run, create_run, open_run
+from fer_train.quiet import quiet
+from fer_train.runs import Run, check_free, create_run, open_run
 
 DEFAULT_RECIPE = "mini_xception"
 DEFAULT_SEED = 1
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fer-train")
 @click.option("--recipe", metavar="NAME|FILE", help=f"A shipped recipe or a .toml file.  [default: {DEFAULT_RECIPE}]")
 @click.option("--data", type=click.Path(path_type=Path), help="FER2013: CSV, CSV.gz, image folder or its zip.")
 @click.option("--name", help="Run folder runs/NAME.  [default: RECIPE-SEED, with a number if taken]")
@@ -81,29 +85,34 @@ def _new(
         raise UsageError("--data is missing; give the file or folder that holds FER2013")
     if division != USAGE:
         share_of(division)
+    _require_extra()
+    # Without a name the free one is looked for again once the data is read: another run may have begun.
+    place = functools.partial(_folder, folder, name, f"{wanted.name}-{seed}")
+    check_free(place())
     data = _load(source)
     _import_keras(threads)
     from fer_train import models
 
     # A recipe whose network cannot be built must not leave a run folder behind.
     models.build(**wanted.model, classes=len(data.labels), side=SIDE)
-    run = create_run(
-        _folder(folder, name, f"{wanted.name}-{seed}"), wanted, data,
-        seed=seed, division=division, threads=threads or os.cpu_count(),
-    )  # fmt: skip
-    _train(run, run.divided(data))
+    run = create_run(place(), wanted, data, seed=seed, division=division, threads=threads or os.cpu_count())
+    with run.locked():
+        _train(run, run.divided(data))
 
 
 def _resume(folder: Path, source: Path | None, threads: int | None) -> None:
     run = open_run(folder)
-    data = run.divided(_load(source or Path(run.source)))
-    # Sums over another number of threads round differently.
-    _import_keras(threads or run.threads)
-    _train(run, data)
+    _require_extra()
+    with run.locked():
+        data = run.divided(_load(source or Path(run.source)))
+        # Sums over another number of threads round differently.
+        _import_keras(threads or run.threads)
+        _train(run, data)
 
 
 def _report(folder: Path, source: Path | None) -> None:
     run = open_run(folder)
+    _require_extra()
     data = run.divided(_load(source or Path(run.source)))
     _import_keras(None)
     _evaluate(run, data)
@@ -145,13 +154,20 @@ def _folder(folder: Path | None, name: str | None, default: str) -> Path:
     )
 
 
+def _require_extra() -> None:
+    # Importing Keras takes seconds, finding it none: ask before the data is read.
+    if find_spec("keras") is None:
+        raise MissingExtraError("fer-train", "train")
+
+
 def _import_keras(threads: int | None) -> None:
     # TensorFlow reads both once, when it is imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if threads:
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     try:
-        import keras  # noqa: F401
+        with quiet(replay=True):
+            import keras  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("fer-train", "train") from error
 

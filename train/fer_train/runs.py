@@ -6,9 +6,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import json
+import os
 import platform
+import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -65,6 +70,31 @@ class Run:
                 for row in csv.DictReader(stream)
             ]
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other training out of the folder; the lock ends with the process at the latest.
+
+        Raises:
+            UsageError: another training holds the folder, or it cannot be written to.
+        """
+        try:
+            # NFS grants an exclusive lock only on a file that is open for writing.
+            stream = (self.folder / "run.json").open("r+b")
+        except OSError as error:
+            raise UsageError(
+                f"run folder {self.folder} cannot be written to ({error.strerror}); make it writable or copy it"
+            ) from error
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UsageError(
+                    f"another fer-train is training in {self.folder}; wait until it ends, or stop it first"
+                ) from error
+            except OSError:
+                pass  # a file system without locks is no reason not to train
+            yield
+
     def divided(self, data: Dataset) -> Dataset:
         """`data`, just loaded, divided as the run wants it.
 
@@ -79,6 +109,22 @@ class Run:
         return divided
 
 
+def check_free(folder: Path) -> None:
+    """Refuse early what `create_run` would refuse; nothing is made.
+
+    Raises:
+        UsageError: the folder already holds a run, or it cannot be made or written to.
+    """
+    if (folder / "run.json").exists():
+        resume = shlex.join(["--resume", str(folder)])
+        raise UsageError(f"{folder} already holds a run; continue it with {resume}, or name another")
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise UsageError(f"run folder {folder} cannot be made ({nearest} is a file); name another")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UsageError(f"run folder {folder} cannot be made ({nearest} is not writable); name another")
+
+
 def create_run(
     folder: Path,
     recipe: Recipe,
@@ -91,16 +137,10 @@ def create_run(
     """Make a new run folder for `data` as it was loaded.
 
     Raises:
-        UsageError: the folder already holds a run, or `division` is unknown.
+        UsageError: the folder already holds a run or cannot be made, or `division` is unknown.
         DataError: a split would be empty.
     """
-    if (folder / "run.json").exists():
-        raise UsageError(f"{folder} already holds a run; continue it with --resume {folder}, or name another")
     divided, training, validation = divide(data, division, seed)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"run folder {folder} cannot be made ({error.strerror}); name another") from error
     facts = {
         "recipe": recipe.to_dict(),
         "recipe_sha256": recipe.sha256(),
@@ -115,7 +155,13 @@ def create_run(
         "data_sha256": {name: split.sha256() for name, split in divided.splits.items()},
         "versions": versions(),
     }
-    write_text(folder / "run.json", json.dumps(facts, indent=2) + "\n")
+    # As late as can be: hashing the data takes long enough for another training to take the folder.
+    check_free(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "run.json", json.dumps(facts, indent=2) + "\n")
+    except OSError as error:
+        raise UsageError(f"run folder {folder} cannot be made ({error.strerror}); name another") from error
     return open_run(folder)
 
 
