@@ -13,7 +13,6 @@ import click
 
 from fer_convert import calibration as calibrations
 from fer_convert import source as sources
-from fer_edge import __version__
 from fer_edge.contract.commands import Command
 from fer_edge.contract.errors import DataError, MissingExtraError, QualityError, UsageError
 from fer_edge.contract.files import write_text
@@ -28,7 +27,7 @@ REPORT = "conversion.json"
 
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="fer-convert")
+@click.version_option(package_name="fer-edge", prog_name="fer-convert")
 @click.argument("model", required=False, type=click.Path(path_type=Path))
 @click.option("--int8", is_flag=True, help="Everything in int8: what the Pi runs, and the default.")
 @click.option("--float32", is_flag=True, help="Everything in float32.")

@@ -16,7 +16,6 @@ from typing import Any
 
 import click
 
-from fer_edge import __version__
 from fer_edge.contract.commands import EXIT_INTERRUPTED, Command
 from fer_edge.contract.errors import MissingExtraError, UsageError
 from fer_train import recipe as recipes
@@ -30,7 +29,7 @@ DEFAULT_SEED = 1
 
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="fer-train")
+@click.version_option(package_name="fer-edge", prog_name="fer-train")
 @click.option("--recipe", metavar="NAME|FILE", help=f"A shipped recipe or a .toml file.  [default: {DEFAULT_RECIPE}]")
 @click.option("--data", type=click.Path(path_type=Path), help="FER2013: CSV, CSV.gz, image folder or its zip.")
 @click.option("--name", help="Run folder runs/NAME.  [default: RECIPE-SEED, with a number if taken]")

@@ -12,12 +12,16 @@ class Tracker:
 
     Args:
         sightings: a face is reported from its n-th sighting on, so one false detection is none.
+        sure_score: a detection with at least this score is reported at once.
         misses: a track ends after so many frames in a row without its face.
         min_overlap: smallest intersection over union with the predicted box.
     """
 
-    def __init__(self, *, sightings: int = 2, misses: int = 15, min_overlap: float = 0.25) -> None:
+    def __init__(
+        self, *, sightings: int = 2, misses: int = 15, min_overlap: float = 0.25, sure_score: float = 0.8
+    ) -> None:
         self._sightings, self._misses, self._min_overlap = sightings, misses, min_overlap
+        self._sure_score = sure_score
         self._states: list[_State] = []
         self._next_id = 1
 
@@ -51,7 +55,8 @@ class Tracker:
             self._states.append(_State(detections[d], captured))
         seen = []
         for state in self._states:
-            if state.missed == 0 and state.seen >= self._sightings:
+            known = state.id or state.seen >= self._sightings or (state.detection.score or 0.0) >= self._sure_score
+            if state.missed == 0 and known:
                 if state.id == 0:
                     state.id = self._new_id()
                 seen.append(Track(state.id, state.detection))

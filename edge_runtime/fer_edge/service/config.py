@@ -55,7 +55,7 @@ class Settings:
     detect_width: int = setting(416, "width YuNet scans at, pixels", minimum=96, maximum=1920)
     min_face: int = setting(24, "smallest face, pixels of the frame", minimum=16, maximum=2000)
     scan_interval_s: float = setting(0.5, "time between scans while faces are known, seconds", minimum=0, maximum=10)
-    sightings: int = setting(2, "a face is reported from this sighting on", minimum=1, maximum=100)
+    sightings: int = setting(2, "a face is reported from this sighting on, a sure one at once", minimum=1, maximum=100)
     misses: int = setting(15, "a face is gone after so many frames without it", minimum=0, maximum=1000)
     time_constant_s: float = setting(0.5, "smoothing of the probabilities, seconds", minimum=0, maximum=60)
     dwell_s: float = setting(0.3, "a new label has to lead so long, seconds", minimum=0, maximum=60)

@@ -11,8 +11,8 @@ from fer_edge.records import Detection
 FRAME_S = 1 / 30
 
 
-def face(x: float, y: float = 100.0, size: float = 80.0) -> Detection:
-    return Detection((x, y, size, size), 0.9)
+def face(x: float, y: float = 100.0, size: float = 80.0, score: float | None = 0.6) -> Detection:
+    return Detection((x, y, size, size), score)
 
 
 def test_a_face_appears_with_its_second_sighting() -> None:
@@ -21,6 +21,19 @@ def test_a_face_appears_with_its_second_sighting() -> None:
     (track,) = tracker.update([face(12)], FRAME_S)
     assert track.id == 1
     assert track.detection.box[0] == 12
+
+
+def test_a_sure_face_appears_at_once_and_stays_when_it_is_less_sure() -> None:
+    tracker = Tracker(sightings=3)
+    (first,) = tracker.update([face(10, score=0.9)], 0.0)
+    (second,) = tracker.update([face(11, score=0.5)], FRAME_S)
+    assert (first.id, second.id) == (1, 1)
+
+
+def test_without_scores_the_sightings_count() -> None:
+    tracker = Tracker(sightings=2)
+    assert tracker.update([face(10, score=None)], 0.0) == []
+    assert len(tracker.update([face(10, score=None)], FRAME_S)) == 1
 
 
 def test_a_single_false_detection_never_gets_an_id() -> None:
