@@ -1,6 +1,6 @@
 """The README's figures: blocks `<!-- figures:NAME --> … <!-- /figures -->` made from result files.
 
-Every figure in them is our own; those of others stand elsewhere, marked.
+A column holds our own figures or those of one other, and its head says which.
 """
 
 from __future__ import annotations
@@ -117,11 +117,31 @@ def _pipeline(folder: Path) -> str:
     return _table("ours", heads, rows) + _footer(contents, about)
 
 
+def _peers(folder: Path) -> str:
+    content = results.read(folder / "peers.json")
+    sides = [side["side"] for side in content["comparisons"][0]["sides"]]
+    rows = []
+    for comparison in content["comparisons"]:
+        name = content["data"]["clips"][comparison["clip"]]["file"]
+        found = comparison["sides"]
+        fresh = [side["process"] for side in found]
+        rows += [
+            (f"{name}: frames/s, decoding left out", [f"{side['frames_per_s']:.0f}" for side in found]),
+            (f"{name}: times the peer (range)", [_times(side["times_peer"]) for side in found]),
+            (f"{name}: first result, s", [f"{run['first_event_ms'] / 1e3:.2f}" for run in fresh]),
+            (f"{name}: peak memory, MB", [f"{run['peak_memory_mb']:.0f}" for run in fresh]),
+        ]
+    heads = [f"{side} (the peer)" if number == 0 else f"{side} (ours)" for number, side in enumerate(sides)]
+    about = "the same frames in the same run, in turn, each side with its own defaults"
+    return _table("", heads, rows) + _footer([content], about)
+
+
 TABLES: dict[str, Callable[[Path], str]] = {
     "accuracy": _accuracy,
     "sizes": _sizes,
     "latency": _latency,
     "pipeline": _pipeline,
+    "peers": _peers,
 }
 """What can stand in a block, by its name."""
 
@@ -162,6 +182,10 @@ def _threads(count: int) -> str:
 
 def _three(figures: dict[str, float]) -> str:
     return " / ".join(f"{figures[p]:.2f}" for p in ("p50", "p95", "p99"))
+
+
+def _times(ratio: dict[str, float]) -> str:
+    return f"{ratio['p50']:.1f} ({ratio['low']:.1f} to {ratio['high']:.1f})"
 
 
 def _percent(share: float) -> str:

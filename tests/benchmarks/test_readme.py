@@ -11,6 +11,21 @@ from fer_train import datasets
 ROOT = Path(__file__).parents[2]
 
 
+def side(name: str, rate: float, times: float) -> dict:
+    return {
+        "side": name,
+        "frames_per_s": rate,
+        "times_peer": {"p50": times, "low": times / 2, "high": times * 2},
+        "process": {"first_event_ms": 350.0, "peak_memory_mb": 101.2},
+    }
+
+
+PEERS = {
+    "data": {"clips": [{"file": "demo"}]},
+    "comparisons": [{"clip": 0, "sides": [side("fer", 28.0, 1.0), side("fer-edge yunet", 560.0, 20.0)]}],
+}
+
+
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory, data, model, make_model, clip):
     folder = tmp_path_factory.mktemp("results")
@@ -18,6 +33,7 @@ def measured(tmp_path_factory, data, model, make_model, clip):
     contents = {
         "accuracy": accuracy.measure(datasets.load(data), "PublicTest", models),
         "latency": latency.measure(models, [1, 2], rounds=1, invokes=2),
+        "peers": PEERS,
         "pipeline": pipeline.measure(clip, detector="haar", model=model, settings_file=None, max_frames=2, rounds=1),
     }
     for kind, content in contents.items():
@@ -44,7 +60,7 @@ def test_blocks_are_rewritten_and_nothing_else(measured):
 
 
 def test_tables_hold_the_results_figures_and_are_rectangular(measured):
-    new = readme.render(blocks("accuracy", "sizes", "latency", "pipeline"), measured)
+    new = readme.render(blocks("accuracy", "sizes", "latency", "pipeline", "peers"), measured)
     assert "| ours | band float32 | band int8 |" in new
     assert "| accuracy, % | **85.7** | **85.7** |" in new
     assert "| recall *angry* (4 pictures), % | 50.0 | 50.0 |" in new
@@ -52,6 +68,8 @@ def test_tables_hold_the_results_figures_and_are_rectangular(measured):
     assert "14 pictures" in new
     assert "| ours | haar, `grey.avi` 160x120 |" in new
     assert "| frames with a face | 0 of 2 |" in new
+    assert "|  | fer (the peer) | fer-edge yunet (ours) |" in new
+    assert "| demo: times the peer (range) | 1.0 (0.5 to 2.0) | 20.0 (10.0 to 40.0) |" in new
     for table in new.split("<!-- figures:")[1:]:
         widths = {line.count(" | ") for line in table.splitlines() if line.startswith("|")}
         assert len(widths) == 1
