@@ -74,7 +74,7 @@ def measure(
         FerError: a side cannot be started, or failed.
     """
     settings = runs[0]
-    model = Path(settings.model) if settings.model else litert.shipped_model()
+    model = litert.model_path(settings.model)
     cv2.setNumThreads(settings.threads)
     classifier = litert.load(model, threads=settings.threads)
     measured, facts, peer = [], [], {}

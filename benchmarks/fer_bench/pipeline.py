@@ -85,7 +85,7 @@ def measure(
         raise UsageError(f"{clip} is not a file; give a video or image file as CLIP")
     flags = {"source": str(clip), "detector": detector, "model": model and str(model), "max_frames": max_frames}
     settings = config.load(settings_file, flags=flags)
-    model_path = Path(settings.model) if settings.model else litert.shipped_model()
+    model_path = litert.model_path(settings.model)
     cv2.setNumThreads(settings.threads)
     classifier = litert.load(model_path, threads=settings.threads)
     detector_name = make_detector(settings).name

@@ -50,7 +50,7 @@ def measure(
             raise UsageError(f"{clip} is not a file; give videos as CLIP")
     if find_yunet() is None:
         raise DetectorError("the reference needs YuNet's weights; run: fer-edge model pull yunet")
-    model = Path(settings.model) if settings.model else litert.shipped_model()
+    model = litert.model_path(settings.model)
     cv2.setNumThreads(settings.threads)
     classifier = litert.load(model, threads=settings.threads)
     name = make_detector(settings).name

@@ -58,7 +58,7 @@ def measure(
         SourceError: the demo's picture is not installed.
         FerError: a part of the loop cannot be opened.
     """
-    model = Path(settings.model) if settings.model else litert.shipped_model()
+    model = litert.model_path(settings.model)
     cv2.setNumThreads(settings.threads)
     classifier = litert.load(model, threads=settings.threads)
     detector = make_detector(settings)

@@ -189,7 +189,7 @@ def open_classifier(settings: Settings, data: Dataset) -> tuple[LiteRtClassifier
     Raises:
         ModelFileError: it cannot be used, or has other labels.
     """
-    path = Path(settings.model) if settings.model else litert.shipped_model()
+    path = litert.model_path(settings.model)
     cv2.setNumThreads(settings.threads)
     classifier = litert.load(path, threads=settings.threads)
     if set(classifier.labels) != set(data.labels):

@@ -82,6 +82,11 @@ def shipped_model() -> Path:
     return Path(__file__).parent.parent / "models" / "mini.int8.tflite"
 
 
+def model_path(setting: str) -> Path:
+    """The model file that the setting `model` names; empty is the shipped one."""
+    return Path(setting) if setting else shipped_model()
+
+
 def _interpreter_class() -> tuple[Any, str]:
     try:
         from ai_edge_litert.interpreter import Interpreter

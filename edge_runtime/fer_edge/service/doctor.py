@@ -68,7 +68,7 @@ def _package(package: str, module: str) -> Finding:
 
 
 def _model(settings: Settings) -> Iterator[Finding]:
-    path = Path(settings.model) if settings.model else litert.shipped_model()
+    path = litert.model_path(settings.model)
     classifier = litert.load(path)
     yield Finding("ok", "tflite runtime", classifier.runtime)
     yield Finding(

@@ -8,7 +8,6 @@ import secrets
 import signal
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 
@@ -42,7 +41,7 @@ def run(settings: Settings) -> int:
     with contextlib.ExitStack() as stack:
         stopped = stack.enter_context(_stopped_by_signals())
         # What can be refused without touching hardware is refused first.
-        model = Path(settings.model) if settings.model else litert.shipped_model()
+        model = litert.model_path(settings.model)
         classifier = litert.load(model, threads=settings.threads)
         detector = make_detector(settings)
         context = SinkContext(
