@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from fer_edge.contract.errors import FerError
 from fer_edge.expressions.smoothing import Smoother
 from fer_edge.faces.framing import crop_gray
@@ -86,7 +88,7 @@ class Loop:
             before = time.perf_counter()
             probabilities = self._classifier.classify(crop)
             classifying += time.perf_counter() - before
-            best = int(probabilities.argmax())
+            best = int(np.argmax(probabilities))
             expression, stable, since = self._classifier.labels[best], self._classifier.labels[best], frame.time
             if not frame.independent:
                 stable, since = self._smoother.update(track.id, probabilities, frame.captured, frame.time)

@@ -275,7 +275,7 @@ def replay_golden(model: ModelFile, classify: Callable[[NDArray[np.uint8]], NDAr
         comparable = computed.shape == promised.shape and np.isfinite(computed).all()
         steps = round(float(np.abs(computed - promised).max()) * 256) if comparable else 256
         worst = max(worst, steps)
-        if steps > GOLDEN_TOLERANCE_STEPS or computed.argmax() != promised.argmax():
+        if steps > GOLDEN_TOLERANCE_STEPS or np.argmax(computed) != np.argmax(promised):
             raise ModelFileError(
                 f"this TFLite runtime computes something else than the model file {model.name!r} promises "
                 f"(golden input {number}: {steps} of 256 steps off); install ai-edge-litert"

@@ -66,7 +66,7 @@ class Smoother:
             del self._states[track]
 
     def _wanted(self, state: _State) -> str:
-        best = int(state.mean.argmax())
+        best = int(np.argmax(state.mean))
         if state.mean[best] < self._min_confidence:
             return UNCERTAIN
         if state.stable != UNCERTAIN:
