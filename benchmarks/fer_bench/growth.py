@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +21,7 @@ from fer_edge.frames.demo import DEFAULT_FPS, NAME, Demo
 from fer_edge.publish import SinkContext, open_sinks
 from fer_edge.records import Frame
 from fer_edge.service.config import Settings
-from fer_edge.service.run import make_detector, make_loop
+from fer_edge.service.run import make_classifier, make_detector, make_loop
 
 SIZE = (320, 240)
 """Of the frames: everything the loop does to a larger one, at less cost."""
@@ -69,8 +68,7 @@ def measure(settings: Settings, *, frames: int, on_frames: Callable[[int], None]
         FerError: a part of the loop cannot be opened.
     """
     model = litert.model_path(settings.model)
-    cv2.setNumThreads(settings.threads)
-    classifier = litert.load(model, threads=settings.threads)
+    classifier = make_classifier(settings)
     detector = make_detector(settings)
     loop = make_loop(settings, Cycle(_pictures(), frames), detector, classifier)
     context = SinkContext(device=NAME, run="0" * 6, every_frame=settings.every_frame, labels=classifier.labels)

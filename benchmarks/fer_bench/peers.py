@@ -28,6 +28,7 @@ from fer_edge.frames import SourceOptions
 from fer_edge.frames.demo import DEFAULT_FPS, Demo
 from fer_edge.records import Frame
 from fer_edge.service.config import Settings
+from fer_edge.service.run import make_classifier
 
 SCRIPT = Path(__file__).with_name("peer_fer.py")
 DEMO = "demo"
@@ -75,8 +76,7 @@ def measure(
     """
     settings = runs[0]
     model = litert.model_path(settings.model)
-    cv2.setNumThreads(settings.threads)
-    classifier = litert.load(model, threads=settings.threads)
+    classifier = make_classifier(settings)
     measured, facts, peer = [], [], {}
     with tempfile.TemporaryDirectory(prefix="fer-bench-") as folder:
         for number, path in enumerate(clips):

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +26,7 @@ from fer_edge.records import Frame, FrameResult
 from fer_edge.seams import ExpressionClassifier
 from fer_edge.service import config
 from fer_edge.service.config import Settings
-from fer_edge.service.run import make_detector, make_loop, source_options
+from fer_edge.service.run import make_classifier, make_detector, make_loop, source_options
 
 STAGES = {
     "decode": "decode, beforehand",
@@ -86,8 +85,7 @@ def measure(
     flags = {"source": str(clip), "detector": detector, "model": model and str(model), "max_frames": max_frames}
     settings = config.load(settings_file, flags=flags)
     model_path = litert.model_path(settings.model)
-    cv2.setNumThreads(settings.threads)
-    classifier = litert.load(model_path, threads=settings.threads)
+    classifier = make_classifier(settings)
     detector_name = make_detector(settings).name
     settings = dataclasses.replace(settings, detector=detector_name)
     frames = decode(settings)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from fer_bench.environment import model_facts
 from fer_bench.pipeline import DecodedFrames, decode, detector_facts, settings_facts
 from fer_bench.statistics import wilson_interval
@@ -20,7 +18,7 @@ from fer_edge.faces.weights import find_yunet
 from fer_edge.faces.yunet import YuNetDetector
 from fer_edge.records import Box, Frame
 from fer_edge.service.config import Settings
-from fer_edge.service.run import make_detector, make_loop
+from fer_edge.service.run import make_classifier, make_detector, make_loop
 
 SAME_FACE = 0.5
 """Intersection over union above which two boxes are of one face."""
@@ -51,8 +49,7 @@ def measure(
     if find_yunet() is None:
         raise DetectorError("the reference needs YuNet's weights; run: fer-edge model pull yunet")
     model = litert.model_path(settings.model)
-    cv2.setNumThreads(settings.threads)
-    classifier = litert.load(model, threads=settings.threads)
+    classifier = make_classifier(settings)
     name = make_detector(settings).name
     facts, compared = [], []
     for clip in clips:

@@ -22,7 +22,7 @@ from fer_edge.expressions.litert import LiteRtClassifier
 from fer_edge.frames.demo import picture_path
 from fer_edge.records import Frame
 from fer_edge.service.config import Settings
-from fer_edge.service.run import make_detector, make_loop
+from fer_edge.service.run import make_classifier, make_detector, make_loop
 from fer_train.datasets import Split
 
 COUNTS = (1, 2, 4, 8, 16)
@@ -59,8 +59,7 @@ def measure(
         FerError: a part of the loop cannot be opened.
     """
     model = litert.model_path(settings.model)
-    cv2.setNumThreads(settings.threads)
-    classifier = litert.load(model, threads=settings.threads)
+    classifier = make_classifier(settings)
     detector = make_detector(settings)
     pictures = demo_faces() if faces is None else list(scenes.sample(faces, COUNTS[-1], SEED).images)
     crowds = [crowd(pictures[:count]) for count in COUNTS]

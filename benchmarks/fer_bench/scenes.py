@@ -19,6 +19,7 @@ from fer_edge.expressions.litert import LiteRtClassifier
 from fer_edge.faces.tracking import overlap
 from fer_edge.records import Box, Frame
 from fer_edge.service.config import Settings
+from fer_edge.service.run import make_classifier
 from fer_train.datasets import Dataset, Split
 
 WIDTH, HEIGHT = 640, 480
@@ -190,8 +191,7 @@ def open_classifier(settings: Settings, data: Dataset) -> tuple[LiteRtClassifier
         ModelFileError: it cannot be used, or has other labels.
     """
     path = litert.model_path(settings.model)
-    cv2.setNumThreads(settings.threads)
-    classifier = litert.load(path, threads=settings.threads)
+    classifier = make_classifier(settings)
     if set(classifier.labels) != set(data.labels):
         raise ModelFileError(
             f"{path} knows {', '.join(classifier.labels)} where {data.source} has {', '.join(data.labels)}; "

@@ -163,3 +163,8 @@ class FrameResult:
     labels: tuple[str, ...]
     faces: tuple[Face, ...]
     stages_ms: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def live(self) -> bool:
+        """As `Frame.live`."""
+        return self.name is None

@@ -45,10 +45,10 @@ class BackgroundSink:
         """Take one event, without waiting for a live source.
 
         Raises:
-            PublishError: the sink failed at an earlier event.
+            PublishError: the sink failed at an earlier event; so does any other error of the sink.
         """
         self._raise_failure()
-        live = event.result.name is None
+        live = event.result.live
         while True:
             try:
                 self._events.put(event, block=not live, timeout=0.1)
@@ -63,7 +63,7 @@ class BackgroundSink:
         """Wait up to a second for what is pending.
 
         Raises:
-            PublishError: the sink failed at one of the last events.
+            PublishError: the sink failed at one of the last events; so does any other error of the sink.
         """
         if self._worker.is_alive():
             with contextlib.suppress(queue.Full):

@@ -35,14 +35,12 @@ def run(settings: Settings) -> int:
     Raises:
         FerError: a part cannot be opened, or failed; what came before is published.
     """
-    cv2.setNumThreads(settings.threads)
     log.debug("settings: %s", ", ".join(f"{key}={value!r}" for key, value in shown(settings).items()))
     notifier = Notifier()
     with contextlib.ExitStack() as stack:
         stopped = stack.enter_context(_stopped_by_signals())
         # What can be refused without touching hardware is refused first.
-        model = litert.model_path(settings.model)
-        classifier = litert.load(model, threads=settings.threads)
+        classifier = make_classifier(settings)
         detector = make_detector(settings)
         context = SinkContext(
             device=settings.device_name,
@@ -71,8 +69,14 @@ def run(settings: Settings) -> int:
     return 0
 
 
+def make_classifier(settings: Settings) -> litert.LiteRtClassifier:
+    """The expression network as these settings ask for it."""
+    return litert.load(litert.model_path(settings.model), threads=settings.threads)
+
+
 def make_detector(settings: Settings) -> FaceDetector:
-    """The face detector as these settings ask for it."""
+    """The face detector as these settings ask for it; `threads` holds for all of OpenCV in this process."""
+    cv2.setNumThreads(settings.threads)
     return open_detector(
         settings.detector,
         width=settings.detect_width,
