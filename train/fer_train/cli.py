@@ -21,6 +21,7 @@ from fer_edge.contract.errors import MissingExtraError, UsageError
 from fer_train import recipe as recipes
 from fer_train.datasets import SIDE, Dataset, load
 from fer_train.datasets.splits import USAGE, share_of
+from fer_train.interruption import interruption
 from fer_train.quiet import quiet
 from fer_train.runs import Run, check_free, create_run, open_run
 
@@ -185,7 +186,16 @@ def _train(run: Run, data: Dataset) -> None:
     click.echo(f"run folder: {run.folder}")
     at_terminal = sys.stdout.isatty()
     try:
-        fit(run, data, on_epoch=functools.partial(_epoch_line, run), progress_bar=at_terminal)
+        with interruption() as interrupted:
+            fit(
+                run,
+                data,
+                on_epoch=functools.partial(_epoch_line, run),
+                progress_bar=at_terminal,
+                interrupted=interrupted,
+            )
+        if interrupted.is_set():
+            raise KeyboardInterrupt
         _evaluate(run, data)
     except KeyboardInterrupt:
         resume = shlex.join(["fer-train", "--resume", str(run.folder)])

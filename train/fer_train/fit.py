@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -30,18 +31,21 @@ def fit(
     *,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
     progress_bar: bool = False,
+    interrupted: threading.Event | None = None,
 ) -> keras.Model:
     """Train until the recipe's last epoch, continuing where the folder stands; return the last model.
 
-    On KeyboardInterrupt the epochs that were complete are in the folder.
+    On KeyboardInterrupt, and once `interrupted` is set, the epochs that were complete are in the folder.
 
     Args:
         run: an open run folder.
         data: divided as the run wants it (`Run.divided`).
         on_epoch: called with each new row of the history.
         progress_bar: draw Keras' bar of each epoch on stdout.
+        interrupted: looked at before each step.
 
     Raises:
+        KeyboardInterrupt: `interrupted` was set.
         DataError: `last.keras` is damaged.
     """
     recipe, training = run.recipe, run.recipe.training
@@ -49,9 +53,13 @@ def fit(
     keras.utils.set_random_seed(run.seed)
     batches = TrainingBatches(
         train, classes=len(data.labels), batch_size=training.batch_size,
-        augmentation=recipe.augmentation, seed=run.seed,
+        augmentation=recipe.augmentation, seed=run.seed, mixup=training.mixup,
     )  # fmt: skip
-    model = models.build(**recipe.model, classes=len(data.labels), side=train.images.shape[1])
+    keras.config.set_dtype_policy(training.precision)
+    try:
+        model = models.build(**recipe.model, classes=len(data.labels), side=train.images.shape[1])
+    finally:
+        keras.config.set_dtype_policy("float32")
     model.compile(
         optimizer=_optimizer(training, len(batches)),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
@@ -72,9 +80,25 @@ def fit(
             epochs=training.epochs,
             shuffle=False,
             verbose=1 if progress_bar else 0,
-            callbacks=[_Checkpoint(run, batches, run.history()[:done], on_epoch)],
+            callbacks=[
+                _Checkpoint(run, batches, run.history()[:done], on_epoch),
+                *([_Interruption(interrupted)] if interrupted else []),
+            ],
         )
     return model
+
+
+class _Interruption(keras.callbacks.Callback):
+    def __init__(self, interrupted: threading.Event) -> None:
+        super().__init__()
+        self._interrupted = interrupted
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
+
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.on_train_batch_begin(batch)
 
 
 class _Checkpoint(keras.callbacks.Callback):
