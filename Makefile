@@ -3,8 +3,8 @@ PYTHON ?= python3
 ARGS ?=
 
 BIN := .venv/bin
-FAST := not tensorflow and not hardware
-SLOW := tensorflow and not hardware
+FAST := not tensorflow and not slow and not hardware
+SLOW := (tensorflow or slow) and not hardware
 INPUTS := pyproject.toml constraints.txt constraints-bookworm.txt scripts/setup
 
 export PYTHON

@@ -120,14 +120,14 @@ def load_network(weights: Path) -> tuple[keras.Model, str]:
     """
     import keras
 
-    import fer_train.models  # noqa: F401 - registers the layers that a saved network names
+    from fer_train import models  # registers the layers that a saved network names
 
     with tempfile.TemporaryDirectory() as folder:
         # A copy, because a training may replace the file between loading and hashing it.
         copy = Path(shutil.copy(weights, Path(folder) / "network.keras"))
         digest = sha256_of(copy)
         try:
-            network = keras.saving.load_model(copy, compile=False)
+            network = models.in_float32(keras.saving.load_model(copy, compile=False))
         except Exception as error:  # Keras raises whatever zip, JSON or HDF5 damage leads it to
             raise ModelFileError(
                 f"{weights} cannot be loaded as a Keras network ({type(error).__name__}); name a .keras file of "

@@ -69,3 +69,22 @@ def test_light_is_clipped_and_not_wrapped() -> None:
     views = Augmentation(**OFF, contrast=0.5, brightness=0.3)(images, np.random.default_rng(0)).astype(int)
     assert views[:50].max() < 150 and views[50:].min() > 105
     assert len(np.unique(views[:50, 0, 0])) > 10
+
+
+def test_erasing_fills_one_rectangle_of_its_share_with_one_level() -> None:
+    images = np.tile(np.arange(48, dtype=np.uint8) * 5, (400, 48, 1))
+    views = Augmentation(**OFF, erasing=0.25)(images, np.random.default_rng(0))
+    changed = np.flatnonzero((views != images).any(axis=(1, 2)))
+    assert 70 <= len(changed) <= 130
+    for view in views[changed]:
+        rows, columns = np.nonzero(view != images[0])
+        block = view[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        assert len(np.unique(block)) == 1
+        assert 0.01 < block.size / view.size < 0.22
+
+
+def test_pictures_without_erasing_have_the_views_they_had() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (50, 48, 48), dtype=np.uint8)
+    plain, erased = (Augmentation(erasing=share)(images, np.random.default_rng(3)) for share in (0.0, 0.3))
+    same = (plain == erased).all(axis=(1, 2))
+    assert 20 < same.sum() < 50

@@ -27,13 +27,23 @@ class TrainingBatches(keras.utils.PyDataset):
     first epoch too, and more often when an epoch is cut short, so it cannot be counted on.
     """
 
-    def __init__(self, split: Split, *, classes: int, batch_size: int, augmentation: Augmentation, seed: int) -> None:
+    def __init__(
+        self,
+        split: Split,
+        *,
+        classes: int,
+        batch_size: int,
+        augmentation: Augmentation,
+        seed: int,
+        mixup: float = 0.0,
+    ) -> None:
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=16)
         self._split = split
         self._targets = one_hot(split.labels, classes)
         self._batch_size = min(batch_size, len(split))
         self._augmentation = augmentation
         self._seed = seed
+        self._mixup = mixup
         self.begin_epoch(1)
 
     def __len__(self) -> int:
@@ -42,7 +52,13 @@ class TrainingBatches(keras.utils.PyDataset):
     def __getitem__(self, batch: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         rows = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
         rng = np.random.default_rng((self._seed, self._epoch, batch))
-        return to_input(self._augmentation(self._split.images[rows], rng)), self._targets[rows]
+        images, targets = to_input(self._augmentation(self._split.images[rows], rng)), self._targets[rows]
+        if self._mixup:
+            # The batch is shuffled already: its mirror gives every picture a partner.
+            share = rng.beta(self._mixup, self._mixup, len(rows)).astype(np.float32)[:, None]
+            images += (1 - share[:, :, None, None]) * (images[::-1] - images)
+            targets = share * targets + (1 - share) * targets[::-1]
+        return images, targets
 
     def begin_epoch(self, epoch: int) -> None:
         """Shuffle for epoch number `epoch`, from 1."""

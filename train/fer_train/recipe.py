@@ -30,6 +30,10 @@ class Training:
         warmup_epochs: the rate climbs from zero over so many epochs, for `cosine`.
         weight_decay: decoupled decay, for `adamw`.
         label_smoothing: share of the target spread over all classes (Szegedy et al. 2016).
+        mixup: alpha of the Beta distribution by which pairs of pictures and of targets are blended
+            (Zhang et al. 2018, arXiv:1710.09412); 0 blends none.
+        precision: Keras' dtype policy while training: `float32`, or `mixed_bfloat16`, which nearly halves
+            the time of plain convolutions on processors with AVX512_BF16. The files hold float32.
     """
 
     epochs: int = 80
@@ -41,9 +45,15 @@ class Training:
     warmup_epochs: float = 0.0
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
+    mixup: float = 0.0
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
-        for name, allowed in (("optimizer", ("adam", "adamw")), ("schedule", ("exponential", "cosine"))):
+        for name, allowed in (
+            ("optimizer", ("adam", "adamw")),
+            ("schedule", ("exponential", "cosine")),
+            ("precision", ("float32", "mixed_bfloat16")),
+        ):
             if getattr(self, name) not in allowed:
                 raise UsageError(
                     f"recipe key training.{name} is {getattr(self, name)!r}; it can be {' or '.join(allowed)}"
@@ -58,6 +68,7 @@ class Training:
             warmup_epochs=(0.0, 100_000.0),
             weight_decay=(0.0, 1.0),
             label_smoothing=(0.0, 0.99),
+            mixup=(0.0, 10.0),
         )
 
 
@@ -138,6 +149,7 @@ def from_dict(values: dict[str, Any]) -> Recipe:
         zoom=(0.0, 0.9),
         contrast=(0.0, 1.0),
         brightness=(0.0, 1.0),
+        erasing=(0.0, 1.0),
     )
     recipe: Recipe = _section(Recipe, known, "")
     return recipe

@@ -13,8 +13,12 @@ import keras
 
 from fer_edge.contract.errors import DataError, UsageError
 from fer_train.models.mini_xception import mini_xception
+from fer_train.models.residual_vgg import residual_vgg
 
-ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {"mini_xception": mini_xception}
+ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
+    "mini_xception": mini_xception,
+    "residual_vgg": residual_vgg,
+}
 
 
 def build(architecture: str, **options: Any) -> keras.Model:
@@ -39,13 +43,30 @@ def build(architecture: str, **options: Any) -> keras.Model:
 
 
 def load(path: Path) -> keras.Model:
-    """Read a network from a `.keras` file, for inference.
+    """Read a network from a `.keras` file, for inference: all of it in float32, however it was trained.
 
     Raises:
         DataError: the file is missing or damaged.
     """
     with _damage_named(path):
-        return keras.saving.load_model(path, compile=False)
+        return in_float32(keras.saving.load_model(path, compile=False))
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """The same network computing in float32 throughout; the model itself where it does so already."""
+    if all(layer.dtype_policy.name == "float32" for layer in model.layers):
+        return model
+    plain = type(model).from_config(_in_float32(model.get_config()))
+    plain.set_weights(model.get_weights())
+    return plain
+
+
+def _in_float32(config: Any) -> Any:
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy":
+            return {**config, "config": {"name": "float32"}}
+        return {key: _in_float32(value) for key, value in config.items()}
+    return [_in_float32(value) for value in config] if isinstance(config, list | tuple) else config
 
 
 def restore(model: keras.Model, path: Path) -> None:

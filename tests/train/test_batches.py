@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fer_train.augmentation import Augmentation
+from fer_train.datasets import Dataset
+
+pytestmark = pytest.mark.tensorflow
+
+OFF = Augmentation(rotation_degrees=0.0, shift=0.0, zoom=0.0, flip=False)
+
+
+def test_mixup_blends_pictures_and_targets_alike(made_data: Dataset) -> None:
+    from fer_train.batches import TrainingBatches
+
+    split = made_data.split("Training")
+    made = {
+        alpha: TrainingBatches(split, classes=7, batch_size=32, augmentation=OFF, seed=5, mixup=alpha)
+        for alpha in (0.0, 0.4)
+    }
+    (plain, labels), (mixed, targets) = made[0.0][0], made[0.4][0]
+    assert targets.sum(axis=1) == pytest.approx(1.0)
+    partners = labels.argmax(axis=1) != labels[::-1].argmax(axis=1)
+    share = targets[np.arange(32), labels.argmax(axis=1)]
+    assert ((share[partners] > 0) & (share[partners] < 1)).any()
+    blended = share[:, None, None, None] * plain + (1 - share)[:, None, None, None] * plain[::-1]
+    np.testing.assert_allclose(mixed[partners], blended[partners], atol=1e-5)
+    assert (made[0.4][0][0] == mixed).all(), "a resumed run sees the same"
