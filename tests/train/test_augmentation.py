@@ -88,3 +88,18 @@ def test_pictures_without_erasing_have_the_views_they_had() -> None:
     plain, erased = (Augmentation(erasing=share)(images, np.random.default_rng(3)) for share in (0.0, 0.3))
     same = (plain == erased).all(axis=(1, 2))
     assert 20 < same.sum() < 50
+
+
+def test_shear_slants_vertical_edges_about_the_centre_and_no_others() -> None:
+    image = np.zeros((48, 48), np.uint8)
+    image[:, 22:26] = 200
+    slanted = Augmentation(**{**OFF, "shear": 0.3})(np.repeat(image[None], 50, axis=0), np.random.default_rng(0))
+    columns = np.arange(48)
+    places = (slanted * columns).sum(axis=2) / slanted.sum(axis=2)
+    slants = (places[:, 40] - places[:, 7]) / 33
+    assert 0.2 < np.abs(slants).max() <= 0.31
+    assert slants.min() < 0 < slants.max()
+    np.testing.assert_allclose(places[:, 23:25].mean(axis=1), 23.5, atol=0.2)
+    level = np.zeros((1, 48, 48), np.uint8)
+    level[:, 22:26] = 200
+    assert (Augmentation(**{**OFF, "shear": 0.3})(level, np.random.default_rng(0)) == level).all()

@@ -26,8 +26,10 @@ def test_list_names_every_recipe_and_whose_figure_it_shows() -> None:
     result = fer_train("--list")
     assert result.exit_code == 0
     lines = result.output.splitlines()
-    assert [line.split()[0] for line in lines[1:3]] == ["mini", "mini_xception"]
-    assert "66 %" in lines[2] and "arXiv:1710.07557" in lines[2]
+    rows = {line.split()[0]: line for line in lines[1 : 1 + len(recipes.shipped())]}
+    assert list(rows) == recipes.shipped()
+    assert rows["mini_xception"].split() == ["mini_xception", "mini_xception", "48x48", "80", "66", "FER2013"]
+    assert "arXiv:1710.07557" in result.output
     assert "not measured by this project" in lines[-1]
 
 

@@ -48,6 +48,19 @@ def test_calibration_bins_close_above() -> None:
     assert apart.ece == pytest.approx((abs(1 - 0.61) + abs(0 - 0.59)) / 2)
 
 
+def test_reliability_holds_what_the_calibration_error_is_made_of() -> None:
+    found = evaluate([[0.9, 0.1, 0.0], [0.91, 0.09, 0.0], [0.5, 0.5, 0.0]], [0, 1, 1], NAMES)
+    assert found.reliability.shape == (15, 3)
+    assert found.reliability[13].tolist() == pytest.approx([2, 0.905, 0.5])  # 13/15 < 0.9 and 0.91 <= 14/15
+    assert found.reliability[7].tolist() == pytest.approx([1, 0.5, 0.0])
+    assert np.isnan(found.reliability[0, 1:]).all()
+    assert found.ece == pytest.approx((2 * 0.405 + 0.5) / 3)
+    assert found.to_dict()["reliability"] == [
+        {"count": 1, "confidence": 0.5, "accuracy": 0.0},
+        {"count": 2, "confidence": 0.905, "accuracy": 0.5},
+    ]
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     count = draw(st.integers(1, 40))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from pathlib import Path
 
 import cv2
@@ -63,6 +64,32 @@ def test_sheets_show_pictures_and_are_the_same_each_time(tmp_path: Path, made_da
         return path.read_bytes()
 
     assert augmentation(1) == augmentation(1) != augmentation(2)
+
+
+def test_reliability_of_one_and_of_two_networks(tmp_path: Path) -> None:
+    sure = evaluate([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]], [0, 1, 1], ("a", "b"))
+    plots.reliability(tmp_path / "reliability.png", {"float": sure}, "title")
+    alone = drawn(tmp_path / "reliability.png")
+    assert has_colour(alone, plots.BLUE) and not has_colour(alone, plots.VERMILION)
+    plots.reliability(tmp_path / "reliability.png", {"float": sure, "int8": sure}, "title")
+    assert has_colour(drawn(tmp_path / "reliability.png"), plots.VERMILION)
+
+
+def test_a_sheet_grows_by_rows_of_eight_and_takes_any_text(tmp_path: Path, made_data: Dataset) -> None:
+    images = made_data.split("PublicTest").images
+    heights = []
+    for count in (1, 8, 9):
+        plots.picture_sheet(tmp_path / "sheet.png", images[:count], ["$50_a$.jpg\nis $x"] * count, "title")
+        heights.append(drawn(tmp_path / "sheet.png").shape[0])
+    assert heights[0] == heights[1] < heights[2]
+
+
+def test_a_plot_goes_into_a_stream_as_into_a_file(tmp_path: Path) -> None:
+    result = evaluate(np.eye(2), [0, 1], ("a", "b"))
+    plots.confusion_matrix(tmp_path / "matrix.png", result, "title")
+    stream = io.BytesIO()
+    plots.confusion_matrix(stream, result, "title")
+    assert stream.getvalue() == (tmp_path / "matrix.png").read_bytes()
 
 
 def test_predictions_with_and_without_mistakes(tmp_path: Path, made_data: Dataset) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import csv
 import json
 import os
 import shutil
@@ -23,7 +25,7 @@ from fer_train.runs import HISTORY, Run, create_run, open_run
 
 pytestmark = pytest.mark.tensorflow
 
-PLOTS = ("curves", "class_distribution", "confusion_matrix", "augmentation", "predictions")
+PLOTS = ("curves", "class_distribution", "confusion_matrix", "reliability", "augmentation", "predictions")
 
 
 def history(folder: Path) -> list[str]:
@@ -191,6 +193,31 @@ def test_report_agrees_with_the_history(uninterrupted: Run, made_data: Dataset, 
     assert (folder / "evaluation.txt").read_text() == result.table() + "\n"
     for name in PLOTS:
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    with (folder / "predictions.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert sum(row["truth"] == row["predicted"] for row in rows) == round(35 * result.accuracy)
+    assert [row["picture"] for row in rows] == list(made_data.split("PublicTest").names)
+    assert max(rows[0], key=lambda key: float(rows[0][key]) if key in result.labels else -1) == rows[0]["predicted"]
+
+
+def test_the_page_of_a_run_holds_every_picture_and_figure(
+    uninterrupted: Run, made_data: Dataset, tmp_path: Path
+) -> None:
+    from fer_train.report import write_report
+
+    before = shutil.copytree(uninterrupted.folder, tmp_path / "before")
+    os.utime(before / "run.json", (1, 1))
+    write_report(open_run(before), made_data)
+    folder = shutil.copytree(uninterrupted.folder, tmp_path / "copy")
+    result = write_report(open_run(folder), made_data)
+    page = (folder / "report.html").read_text()
+    for picture in folder.glob("*.png"):
+        assert base64.b64encode(picture.read_bytes()).decode() in page, picture.name
+    figures = (f"{100 * result.accuracy:.2f} %", "35 pictures", '<th scope="row">before</th>', "training.learning_rate")
+    assert [said for said in figures if said not in page] == []
+    assert str(tmp_path) not in page
+    first = (before / "report.html").read_text()
+    assert "There is no earlier run" in first and "There is no earlier run" not in page
 
 
 def test_report_before_the_first_epoch(small: recipes.Recipe, made_data: Dataset, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ class Augmentation:
         rotation_degrees: largest turn about the picture's centre.
         shift: largest move along each axis, as a fraction of the side.
         zoom: largest relative change of size (0.1 is 0.9 to 1.1).
+        shear: largest slant of the vertical edges, as a tangent (0.1 moves the top edge by a tenth of
+            the side against the bottom edge).
         flip: mirror half of the pictures.
         contrast: largest relative change of contrast about the mid level.
         brightness: largest change of the level, as a fraction of 255.
@@ -27,6 +29,7 @@ class Augmentation:
     rotation_degrees: float = 10.0
     shift: float = 0.1
     zoom: float = 0.1
+    shear: float = 0.0
     flip: bool = True
     contrast: float = 0.0
     brightness: float = 0.0
@@ -45,10 +48,15 @@ class Augmentation:
         mirrored = rng.random(count) < (0.5 if self.flip else 0.0)
         gains = 1.0 + draw(self.contrast)
         offsets = draw(self.brightness) * 255.0
+        # Drawn only where asked for, so that recipes without it keep their stream of draws.
+        slants = draw(self.shear) if self.shear else np.zeros(count)
         centre = ((width - 1) / 2, (height - 1) / 2)
         changed = np.empty_like(images)
         for i, image in enumerate(images):
             matrix = cv2.getRotationMatrix2D(centre, angles[i], scales[i])
+            # Slant about the centre first, then the rest.
+            matrix[:, 1] += slants[i] * matrix[:, 0]
+            matrix[:, 2] -= slants[i] * centre[1] * matrix[:, 0]
             if mirrored[i]:
                 matrix[:, 0] *= -1
                 matrix[:, 2] += -matrix[:, 0] * (width - 1)

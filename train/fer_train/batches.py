@@ -15,11 +15,6 @@ def to_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return (images.astype(np.float32) / np.float32(127.5) - np.float32(1.0))[..., None]
 
 
-def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
-    """Labels (n,) to targets (float32, (n, classes))."""
-    return np.eye(classes, dtype=np.float32)[labels]
-
-
 class TrainingBatches(keras.utils.PyDataset):
     """One epoch of batches at a time; the last, incomplete batch is dropped.
 
@@ -36,14 +31,17 @@ class TrainingBatches(keras.utils.PyDataset):
         augmentation: Augmentation,
         seed: int,
         mixup: float = 0.0,
+        teacher: keras.Model | None = None,
+        teacher_share: float = 0.0,
     ) -> None:
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=16)
         self._split = split
-        self._targets = one_hot(split.labels, classes)
+        self._targets = split.soft(classes)
         self._batch_size = min(batch_size, len(split))
         self._augmentation = augmentation
         self._seed = seed
         self._mixup = mixup
+        self._teacher, self._teacher_share = teacher, teacher_share
         self.begin_epoch(1)
 
     def __len__(self) -> int:
@@ -58,6 +56,8 @@ class TrainingBatches(keras.utils.PyDataset):
             share = rng.beta(self._mixup, self._mixup, len(rows)).astype(np.float32)[:, None]
             images += (1 - share[:, :, None, None]) * (images[::-1] - images)
             targets = share * targets + (1 - share) * targets[::-1]
+        if self._teacher is not None:
+            targets += self._teacher_share * (self._teacher.predict_on_batch(images) - targets)
         return images, targets
 
     def begin_epoch(self, epoch: int) -> None:

@@ -26,6 +26,9 @@ class Evaluation:
         precision: share of the predictions of a class that are right; 0 where it is never predicted.
         recall: share of the pictures of a class that are found; 0 where it does not occur.
         f1: harmonic mean of the two; 0 where both are.
+        reliability: float64, (15, 3), a row for each bin of `ece`, from low to high confidence: pictures
+            in it, their mean confidence, the share of them that is right; the last two are NaN in an
+            empty bin.
     """
 
     labels: tuple[str, ...]
@@ -36,6 +39,7 @@ class Evaluation:
     precision: tuple[float, ...]
     recall: tuple[float, ...]
     f1: tuple[float, ...]
+    reliability: NDArray[np.float64]
 
     @property
     def count(self) -> int:
@@ -64,6 +68,11 @@ class Evaluation:
                 for i, label in enumerate(self.labels)
             },
             "confusion": self.confusion.tolist(),
+            "reliability": [
+                {"count": int(count), "confidence": round(confidence, 6), "accuracy": round(accuracy, 6)}
+                for count, confidence, accuracy in self.reliability.tolist()
+                if count
+            ],
         }
 
     def table(self) -> str:
@@ -106,20 +115,24 @@ def evaluate(probabilities: ArrayLike, labels: ArrayLike, names: Sequence[str]) 
     hits, true_counts, predicted_counts = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
     either = true_counts + predicted_counts
     f1 = 2 * hits / np.maximum(either, 1)
+    bins = _reliability(scores.max(axis=1), predicted == truth)
     return Evaluation(
         tuple(names),
         confusion,
         accuracy=float(hits.sum() / len(truth)),
         macro_f1=float(f1[either > 0].mean()),
-        ece=_expected_calibration_error(scores.max(axis=1), predicted == truth),
+        ece=float(np.nansum(bins[:, 0] * np.abs(bins[:, 2] - bins[:, 1])) / len(truth)),
         precision=tuple((hits / np.maximum(predicted_counts, 1)).tolist()),
         recall=tuple((hits / np.maximum(true_counts, 1)).tolist()),
         f1=tuple(f1.tolist()),
+        reliability=bins,
     )
 
 
-def _expected_calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+def _reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArray[np.float64]:
     # Bin m holds the confidences in ((m - 1) / 15, m / 15].
     bins = np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
-    gaps = np.bincount(bins, weights=right - confidence, minlength=ECE_BINS)
-    return float(np.abs(gaps).sum() / len(confidence))
+    counts = np.bincount(bins, minlength=ECE_BINS).astype(np.float64)
+    of_none = np.where(counts > 0, counts, np.nan)
+    sums = [np.bincount(bins, weights=weights, minlength=ECE_BINS) for weights in (confidence, right)]
+    return np.stack([counts, sums[0] / of_none, sums[1] / of_none], axis=1)

@@ -19,10 +19,13 @@ import numpy as np
 
 from fer_edge.contract.files import replacing, write_text
 from fer_train import models
-from fer_train.batches import TrainingBatches, one_hot, to_input
+from fer_train.batches import TrainingBatches, to_input
 from fer_train.datasets import Dataset
+from fer_train.datasets.records import one_hot
+from fer_train.distillation import load_teacher
+from fer_train.models.centering import MeanSubtraction
 from fer_train.recipe import Training
-from fer_train.runs import HISTORY, Run
+from fer_train.runs import HISTORY, START, Run
 
 
 def fit(
@@ -54,6 +57,8 @@ def fit(
     batches = TrainingBatches(
         train, classes=len(data.labels), batch_size=training.batch_size,
         augmentation=recipe.augmentation, seed=run.seed, mixup=training.mixup,
+        teacher=load_teacher(run, classes=len(data.labels), side=train.images.shape[1]),
+        teacher_share=training.teacher_share,
     )  # fmt: skip
     keras.config.set_dtype_policy(training.precision)
     try:
@@ -65,11 +70,16 @@ def fit(
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
         metrics=["accuracy"],
     )
+    for layer in model.layers:
+        if isinstance(layer, MeanSubtraction):
+            layer.adapt(to_input(train.images))
     checkpoint = run.folder / "last.keras"
     if checkpoint.exists():
         # Only the state is taken from the file: Keras does not save what AdamW leaves undecayed.
         model.optimizer.build(model.trainable_variables)
         models.restore(model, checkpoint)
+    elif training.start:
+        models.start(model, run.folder / START)
     done = int(model.optimizer.iterations) // len(batches)
     if done < training.epochs:
         model.fit(
@@ -149,6 +159,8 @@ def _optimizer(training: Training, steps: int) -> keras.optimizers.Optimizer:
     rate: keras.optimizers.schedules.LearningRateSchedule
     if training.schedule == "exponential":
         rate = schedules.ExponentialDecay(training.learning_rate, steps, training.decay, staircase=True)
+    elif training.schedule == "inverse_time":
+        rate = schedules.InverseTimeDecay(training.learning_rate, 1, training.decay)
     else:
         warmup = round(training.warmup_epochs * steps)
         rate = schedules.CosineDecay(
@@ -157,9 +169,10 @@ def _optimizer(training: Training, steps: int) -> keras.optimizers.Optimizer:
             warmup_target=training.learning_rate if warmup else None,
             warmup_steps=warmup,
         )
+    clip = training.gradient_clip or None
     if training.optimizer == "adam":
-        return keras.optimizers.Adam(rate)
-    decayed = keras.optimizers.AdamW(rate, weight_decay=training.weight_decay)
+        return keras.optimizers.Adam(rate, global_clipnorm=clip)
+    decayed = keras.optimizers.AdamW(rate, weight_decay=training.weight_decay, global_clipnorm=clip)
     # Scales and offsets of a normalization have no direction to shrink towards zero.
     decayed.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return decayed

@@ -1,4 +1,4 @@
-"""Pictures of a run: curves, class distribution, confusion matrix, augmentation, predictions.
+"""Pictures of a run: curves, class distribution, confusion matrix, reliability, augmentation, predictions, mistakes.
 
 Colours are Okabe and Ito's and matplotlib's cividis, which colour-blind people tell apart too.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,14 @@ from fer_edge.contract.errors import MissingExtraError
 from fer_edge.contract.files import replacing
 from fer_train.augmentation import Augmentation
 from fer_train.datasets import Dataset, Split
-from fer_train.evaluation import Evaluation
+from fer_train.evaluation import ECE_BINS, Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Target = Path | BinaryIO
+"""A file to replace, or a stream to write into."""
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#BBBBBB"
 
@@ -35,30 +38,38 @@ _STYLE = {
 
 
 @contextlib.contextmanager
-def drawing(path: Path, width: float, height: float, title: str) -> Iterator[Figure]:
-    """Yield an empty figure (inches) with a title; write it to `path` atomically as PNG."""
+def drawing(target: Target, width: float, height: float, title: str) -> Iterator[Figure]:
+    """Yield an empty figure (inches) with a title; write it as PNG, a file atomically.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     try:
         import matplotlib as mpl
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError("drawing the plots of a run", "train") from error
+    # Without the version in its metadata the same run gives the same bytes.
+    form = {"format": "png", "dpi": 130, "metadata": {"Software": None}}
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(title)
         yield figure
-        with replacing(path, suffix=".png") as temporary:
-            # Without the version in its metadata the same run gives the same bytes.
-            figure.savefig(temporary, dpi=130, metadata={"Software": None})
+        if isinstance(target, Path):
+            with replacing(target) as temporary:
+                figure.savefig(temporary, **form)
+        else:
+            figure.savefig(target, **form)
 
 
-def curves(path: Path, history: Sequence[Mapping[str, float]], title: str) -> None:
+def curves(target: Target, history: Sequence[Mapping[str, float]], title: str) -> None:
     """Draw loss, accuracy and learning rate over the epochs, from the rows of `history.csv` (1 or more)."""
     epochs = [row["epoch"] for row in history]
     column = {key: np.array([row[key] for row in history]) for key in history[0]}
     best = int(column["val_accuracy"].argmax())
-    with drawing(path, 9, 6, title) as figure:
+    with drawing(target, 9, 6, title) as figure:
         grid = figure.add_gridspec(2, 2, height_ratios=(3, 1))
         accuracy, loss = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
         rate = figure.add_subplot(grid[1, :])
@@ -86,10 +97,10 @@ def curves(path: Path, history: Sequence[Mapping[str, float]], title: str) -> No
             axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def class_distribution(path: Path, data: Dataset) -> None:
+def class_distribution(target: Target, data: Dataset) -> None:
     """Draw how many pictures of each class each split holds."""
     counts = data.counts()
-    with drawing(path, 9, 1.2 + 1.9 * len(counts), f"Pictures of each class in {Path(data.source).name}") as figure:
+    with drawing(target, 9, 1.2 + 1.9 * len(counts), f"Pictures of each class in {data.name}") as figure:
         for axes, (name, numbers) in zip(np.atleast_1d(figure.subplots(len(counts), 1)), counts.items(), strict=True):
             bars = axes.bar(data.labels, numbers, color=BLUE, width=0.7)
             total = sum(numbers)
@@ -100,11 +111,11 @@ def class_distribution(path: Path, data: Dataset) -> None:
             axes.spines["left"].set_visible(False)
 
 
-def confusion_matrix(path: Path, evaluation: Evaluation, title: str) -> None:
+def confusion_matrix(target: Target, evaluation: Evaluation, title: str) -> None:
     """Draw the confusion matrix, counts beside shares of each true class; rows are the truth."""
     counts = evaluation.confusion
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    with drawing(path, 12, 5.6, title) as figure:
+    with drawing(target, 12, 5.6, title) as figure:
         left, right = figure.subplots(1, 2)
         for axes, values, texts, name in (
             (left, counts, [[f"{n:,}" for n in row] for row in counts], "pictures"),
@@ -124,8 +135,46 @@ def confusion_matrix(path: Path, evaluation: Evaluation, title: str) -> None:
             axes.set_ylabel("truth")
 
 
+def reliability(target: Target, evaluations: Mapping[str, Evaluation], title: str) -> None:
+    """Draw reliability diagrams of one or two networks, and how their confidences are spread (Guo et al. 2017)."""
+    with drawing(target, 6.4, 6.0, title) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        upper.plot([0, 100], [0, 100], color=GREY, linewidth=1, linestyle=":", label="as right as it is sure")
+        width = 100 / ECE_BINS
+        for number, (name, evaluation) in enumerate(evaluations.items()):
+            color, marker = ((BLUE, "o"), (VERMILION, "^"))[number]
+            count, confidence, accuracy = evaluation.reliability.T
+            some = count > 0
+            upper.plot(
+                100 * confidence[some], 100 * accuracy[some], color=color, marker=marker,
+                label=f"{name}: expected calibration error {100 * evaluation.ece:.1f} %",
+            )  # fmt: skip
+            share = width / len(evaluations)
+            lower.bar(
+                width * np.arange(ECE_BINS) + share * number, 100 * count / evaluation.count, width=0.9 * share,
+                align="edge", color=color,
+            )  # fmt: skip
+        upper.set(ylabel="right, %", xlim=(0, 100), ylim=(0, 100))
+        upper.legend(loc="upper left")
+        upper.grid(alpha=0.3)
+        lower.set(xlabel="confidence of the predicted class, %", ylabel="pictures, %")
+
+
+def picture_sheet(target: Target, images: NDArray[np.uint8], texts: Sequence[str], title: str) -> None:
+    """Draw pictures (uint8, (n, h, w), n at least 1) in rows of eight, each with up to four lines of text below."""
+    rows = -(-len(images) // 8)
+    with drawing(target, 11, 2.05 * rows + 0.5, title) as figure:
+        cells = figure.subplots(rows, 8, squeeze=False).ravel()
+        for axes in cells[len(images) :]:
+            axes.set_axis_off()
+        for axes, image, text in zip(cells, images, texts, strict=False):
+            _show(axes, image)
+            # A file's name may hold dollar signs, which are no formula.
+            axes.set_xlabel(text, fontsize=7.5, parse_math=False)
+
+
 def augmentation_sheet(
-    path: Path, split: Split, labels: Sequence[str], *, augmentation: Augmentation, seed: int, views: int = 9
+    target: Target, split: Split, labels: Sequence[str], *, augmentation: Augmentation, seed: int, views: int = 9
 ) -> None:
     """Draw one picture of each class and `views` augmented views of it, as the network sees them."""
     rng = np.random.default_rng(seed)
@@ -140,7 +189,7 @@ def augmentation_sheet(
             top, left = i * (height + gap), j * (width + gap)
             sheet[top : top + height, left : left + width] = image
     with drawing(
-        path, 0.9 * (views + 1) + 0.6, 0.9 * len(rows) + 0.5, "Training pictures and augmented views"
+        target, 0.9 * (views + 1) + 0.6, 0.9 * len(rows) + 0.5, "Training pictures and augmented views"
     ) as figure:
         axes = figure.subplots()
         _show(axes, sheet)
@@ -153,12 +202,12 @@ def augmentation_sheet(
 
 
 def prediction_sheet(
-    path: Path, split: Split, labels: Sequence[str], *, probabilities: NDArray[np.floating], title: str, seed: int
+    target: Target, split: Split, labels: Sequence[str], *, probabilities: NDArray[np.floating], title: str, seed: int
 ) -> None:
     """Draw pictures of each true class, one classified rightly above one classified wrongly, drawn at random.
 
     Args:
-        path: PNG to write.
+        target: PNG to write.
         split: pictures and their labels, n of them.
         labels: names of the classes.
         probabilities: float, (n, classes), 0..1.
@@ -167,7 +216,7 @@ def prediction_sheet(
     """
     rng = np.random.default_rng(seed)
     predicted = probabilities.argmax(axis=1)
-    with drawing(path, 1.75 * len(labels) + 0.7, 7.6, title) as figure:
+    with drawing(target, 1.75 * len(labels) + 0.7, 7.6, title) as figure:
         cells = figure.subplots(4, len(labels), squeeze=False, height_ratios=(1.1, 1, 1.1, 1))
         for column, label in enumerate(labels):
             of_class = split.labels == column

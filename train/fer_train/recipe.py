@@ -25,13 +25,19 @@ class Training:
         batch_size: pictures a step.
         optimizer: `adam` (Kingma and Ba 2015) or `adamw` (Loshchilov and Hutter 2019).
         learning_rate: the highest rate.
-        schedule: `exponential`: learning_rate * decay ** epoch; `cosine`: half a cosine to zero.
-        decay: factor an epoch, for `exponential`.
+        schedule: `exponential`: learning_rate * decay ** epoch; `inverse_time`: learning_rate /
+            (1 + decay * step), which older Keras called decay; `cosine`: half a cosine to zero.
+        decay: factor an epoch for `exponential`, or share a step for `inverse_time`.
         warmup_epochs: the rate climbs from zero over so many epochs, for `cosine`.
         weight_decay: decoupled decay, for `adamw`.
+        gradient_clip: largest Euclidean norm of all gradients together; longer ones are shortened to it
+            (Pascanu et al. 2013, arXiv:1211.5063); 0 clips none.
         label_smoothing: share of the target spread over all classes (Szegedy et al. 2016).
         mixup: alpha of the Beta distribution by which pairs of pictures and of targets are blended
             (Zhang et al. 2018, arXiv:1710.09412); 0 blends none.
+        teacher: recipe of the network to learn from besides the labels (`fer_train.distillation`), or "".
+        teacher_share: share of the target that is the teacher's answer; the labels have the rest.
+        start: recipe of the network whose weights a run begins with, or "" for random ones.
         precision: Keras' dtype policy while training: `float32`, or `mixed_bfloat16`, which nearly halves
             the time of plain convolutions on processors with AVX512_BF16. The files hold float32.
     """
@@ -44,14 +50,18 @@ class Training:
     decay: float = 0.95
     warmup_epochs: float = 0.0
     weight_decay: float = 0.0
+    gradient_clip: float = 0.0
     label_smoothing: float = 0.0
     mixup: float = 0.0
+    teacher: str = ""
+    teacher_share: float = 0.0
+    start: str = ""
     precision: str = "float32"
 
     def __post_init__(self) -> None:
         for name, allowed in (
             ("optimizer", ("adam", "adamw")),
-            ("schedule", ("exponential", "cosine")),
+            ("schedule", ("exponential", "inverse_time", "cosine")),
             ("precision", ("float32", "mixed_bfloat16")),
         ):
             if getattr(self, name) not in allowed:
@@ -64,12 +74,16 @@ class Training:
             epochs=(1, 100_000),
             batch_size=(1, 65_536),
             learning_rate=(1e-9, 10.0),
-            decay=(1e-6, 1.0),
+            decay=(1e-12, 1.0),
             warmup_epochs=(0.0, 100_000.0),
             weight_decay=(0.0, 1.0),
+            gradient_clip=(0.0, 1e6),
             label_smoothing=(0.0, 0.99),
             mixup=(0.0, 10.0),
+            teacher_share=(0.0, 1.0),
         )
+        if bool(self.teacher) != bool(self.teacher_share):
+            raise UsageError("recipe keys training.teacher and training.teacher_share need each other")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +95,8 @@ class Recipe:
         title: one line for people.
         source: the paper or code that describes it.
         published_accuracy: the source's own figure in percent, or None; never one of ours.
+        published_on: the data that figure is of.
+        side: width and height of the input in pixels.
         model: `architecture` and its options.
         training: schedule and optimizer.
         augmentation: random changes of the training pictures.
@@ -90,6 +106,8 @@ class Recipe:
     title: str = ""
     source: str = ""
     published_accuracy: float | None = None
+    published_on: str = "FER2013"
+    side: int = 48
     model: dict[str, Any] = field(default_factory=dict)
     training: Training = field(default_factory=Training)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -147,11 +165,14 @@ def from_dict(values: dict[str, Any]) -> Recipe:
         rotation_degrees=(0.0, 180.0),
         shift=(0.0, 1.0),
         zoom=(0.0, 0.9),
+        shear=(0.0, 1.0),
         contrast=(0.0, 1.0),
         brightness=(0.0, 1.0),
         erasing=(0.0, 1.0),
     )
     recipe: Recipe = _section(Recipe, known, "")
+    if not 16 <= recipe.side <= 512:
+        raise UsageError(f"recipe key side is {recipe.side}; it must be from 16 to 512")
     return recipe
 
 

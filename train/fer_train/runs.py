@@ -13,19 +13,22 @@ import json
 import os
 import platform
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fer_edge.contract.errors import DataError, UsageError
-from fer_edge.contract.files import write_text
-from fer_train.datasets import Dataset, copies, divide
+from fer_edge.contract.files import replacing, sha256_of, write_text
+from fer_train.datasets import Dataset, Reading, copies, divide, load
 from fer_train.datasets.splits import USAGE
 from fer_train.recipe import Recipe, from_dict
 
 HISTORY = ("epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+TEACHER, START = "teacher.keras", "start.keras"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,11 @@ class Run:
         recipe: as used.
         seed: of the weights, the order of the pictures and their augmentation.
         training_split, validation_split: names of the splits.
-        division: how the splits were made: `usage` or `random:F` (`datasets.divide`).
+        division: how the splits were made (`datasets.divide`).
         labels: names of the network's outputs, in their order.
-        source: path of the data as it was given when the run began.
+        source: the data as it was given when the run began, for people.
+        sources: its paths, one by one.
+        reading: how it was read.
         threads: of TensorFlow, where it is known: another number rounds sums differently, so only the
             same number repeats a run to the last digit.
     """
@@ -52,6 +57,8 @@ class Run:
     division: str = USAGE
     labels: tuple[str, ...] = ()
     source: str = ""
+    sources: tuple[Path, ...] = ()
+    reading: Reading = field(default_factory=Reading)
     threads: int | None = None
 
     def facts(self) -> dict[str, Any]:
@@ -95,6 +102,14 @@ class Run:
                 pass  # a file system without locks is no reason not to train
             yield
 
+    def load(self, *instead: Path) -> Dataset:
+        """Read the run's data, or the same data from other places, as the run reads and divides it.
+
+        Raises:
+            DataError: it cannot be read, or is not the data that the run was begun with.
+        """
+        return self.divided(load(*(instead or self.sources), reading=self.reading))
+
     def divided(self, data: Dataset) -> Dataset:
         """`data`, just loaded, divided as the run wants it.
 
@@ -133,13 +148,16 @@ def create_run(
     seed: int,
     division: str = USAGE,
     threads: int | None = None,
+    networks: Mapping[str, Path] = MappingProxyType({}),
 ) -> Run:
-    """Make a new run folder for `data` as it was loaded.
+    """Make a new run folder for `data` as it was loaded, with a copy of each of the `networks` it builds on.
 
     Raises:
         UsageError: the folder already holds a run or cannot be made, or `division` is unknown.
         DataError: a split would be empty.
     """
+    if len(data.labels) < 2:
+        raise DataError(f"{data.source} has only one class, {', '.join(data.labels)}; a network needs at least two")
     divided, training, validation = divide(data, division, seed)
     facts = {
         "recipe": recipe.to_dict(),
@@ -148,6 +166,8 @@ def create_run(
         "threads": threads,
         "labels": list(data.labels),
         "data": data.source,
+        "sources": list(data.paths),
+        "reading": data.reading.to_dict() if data.reading else None,
         "division": division,
         "splits": {"training": training, "validation": validation},
         "counts": divided.counts(),
@@ -159,6 +179,12 @@ def create_run(
     check_free(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for role, weights in networks.items():
+            # A copy of its own: the run it comes from may go on, or go.
+            copy = folder / f"{role}.keras"
+            with replacing(copy) as temporary:
+                shutil.copyfile(weights, temporary)
+            facts[role] = {"weights": str(weights), "sha256": sha256_of(copy)}
         write_text(folder / "run.json", json.dumps(facts, indent=2) + "\n")
     except OSError as error:
         raise UsageError(f"run folder {folder} cannot be made ({error.strerror}); name another") from error
@@ -183,6 +209,8 @@ def open_run(folder: Path) -> Run:
             facts.get("division", USAGE),
             tuple(facts["labels"]),
             facts["data"],
+            tuple(map(Path, facts.get("sources") or [facts["data"]])),
+            Reading.from_dict(facts.get("reading") or {}),
             facts.get("threads"),
         )
     except (OSError, KeyError, TypeError, ValueError) as error:

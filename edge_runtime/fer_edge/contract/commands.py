@@ -12,9 +12,7 @@ from fer_edge.contract.errors import FerError
 EXIT_INTERRUPTED = 130
 
 
-class Command(click.Command):
-    """A command that ends with one sentence where it cannot go on."""
-
+class _OneSentence(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -26,8 +24,12 @@ class Command(click.Command):
             sys.exit(EXIT_INTERRUPTED)
 
 
-class Group(click.Group):
-    """A group whose commands, added by its decorators, are `Command`s."""
+class Command(_OneSentence):
+    """A command that ends with one sentence where it cannot go on."""
+
+
+class Group(_OneSentence, click.Group):
+    """A group that ends so too, and whose commands, added by its decorators, are `Command`s."""
 
     command_class = Command
     group_class = type  # groups in groups are of this class too

@@ -8,7 +8,9 @@
     ├── ModelFileError (ValueError)           exit 1
     ├── QualityError (RuntimeError)           exit 1
     ├── SourceError (OSError)                 exit 1
+    │   └── SourceHungError                   exit 1
     ├── DetectorError (RuntimeError)          exit 1
+    ├── ServiceError (OSError)                exit 1
     └── PublishError (OSError)                exit 1
         └── ReaderGoneError                   exit 0
 
@@ -65,8 +67,16 @@ class SourceError(FerError, OSError):
     """A frame source that is absent, busy, damaged, or that stopped."""
 
 
+class SourceHungError(SourceError):
+    """A frame source stuck inside its driver: only a new process can open it again."""
+
+
 class DetectorError(FerError, RuntimeError):
     """A face detector that cannot be loaded."""
+
+
+class ServiceError(FerError, OSError):
+    """A systemd service that cannot be installed, removed, started or asked."""
 
 
 class PublishError(FerError, OSError):

@@ -60,3 +60,14 @@ def test_damaged_and_missing_files(tmp_path) -> None:
             damaged.write_bytes(content)
         with pytest.raises(DataError, match="cannot be read as a Keras model"):
             models.load(damaged)
+
+
+def test_repeated_modules_and_dense_head() -> None:
+    from fer_train import models
+
+    model = models.build(**recipe.load("mini_labels").model, classes=7)
+    assert model.count_params() == 56_223
+    with pytest.raises(UsageError, match="3 repeats for 2 filters"):
+        models.build("mini_xception", classes=7, filters=(4, 8), repeats=(0, 1, 1))
+    with pytest.raises(UsageError, match="head 'soft' is neither convolution nor dense"):
+        models.build("mini_xception", classes=7, filters=(4,), head="soft")

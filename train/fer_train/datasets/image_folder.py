@@ -1,6 +1,7 @@
-"""FER2013 as pictures: `<split>/<class>/<picture>` in a folder, or in a zip that is read in place.
+"""Pictures in class folders, in a folder or in a zip that is read in place.
 
-This is the form most people download today: `train/happy/Training_1.jpg`, `test/sad/PublicTest_2.jpg`.
+FER2013 as most people download it today: `train/happy/Training_1.jpg`, `test/sad/PublicTest_2.jpg`. CK+48:
+`anger/S010_004_00000017.png`. FERG-DB: `aia/aia_anger/aia_anger_1.png`. And any other of this kind.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import difflib
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -16,18 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.contract.errors import DataError
-from fer_edge.contract.labels import FER2013_LABELS
-from fer_train.datasets.records import SIDE, SPLITS, Dataset, Split
+from fer_edge.contract.grey import BT601, grey
+from fer_train.datasets.ferplus import FERPLUS_LABELS
+from fer_train.datasets.labelling import ordered
+from fer_train.datasets.reading import Reading
+from fer_train.datasets.records import SPLITS, Dataset, Split
 
 MAX_PICTURE_BYTES = 8 * 1024 * 1024
 """A 48x48 JPEG has 2 kB; what is larger than this is no picture of a face, or a zip bomb."""
 
 CLASS_FOLDERS: dict[str, str] = {
-    **{label: label for label in FER2013_LABELS},
+    **{label: label for label in FERPLUS_LABELS},
     "anger": "angry",
     "disgusted": "disgust",
     "fearful": "fear",
     "happiness": "happy",
+    "joy": "happy",
     "sadness": "sad",
     "surprised": "surprise",
 }
@@ -48,14 +53,19 @@ _SPLIT_FOLDERS = {
 _PICTURES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".tif", ".tiff", ".webp"))
 
 
-def read_image_folder(folder: Path) -> Dataset:
-    """Read a folder of class folders; pictures become 48x48 grey levels.
+def read_image_folder(folder: Path, reading: Reading) -> Dataset:
+    """Read a folder of class folders; the labels are those of the folders that hold pictures.
 
     A picture's split is the prefix of its file name (`Training_`, `PublicTest_`, `PrivateTest_`), else
     the folder above its class folder: `train` is Training, `validation` PublicTest, and `test`
     PublicTest too, or PrivateTest where there is a `validation`; without such a folder it is Training.
-    Class folders may have any case and common other names (`CLASS_FOLDERS`). Pictures of any size are
-    read as grey and resized to 48x48 by area, which squeezes those that are not square.
+    Class folders may have any case, common other names (`CLASS_FOLDERS`), those that the label map gives,
+    and who it is in front (`aia_anger`). Pictures of any size are read as grey and resized to
+    `reading.side` by area, which squeezes those that are not square.
+
+    Args:
+        folder: with class folders at any depth.
+        reading: label map, grey and side are heeded.
 
     Raises:
         DataError: there is no picture, or one is outside a class folder, of an unknown class, damaged,
@@ -67,10 +77,10 @@ def read_image_folder(folder: Path) -> Dataset:
         with files[name].open("rb") as stream:
             return stream.read(MAX_PICTURE_BYTES + 1)
 
-    return _read(folder, files, read)
+    return _read(folder, files, read, reading)
 
 
-def read_image_zip(path: Path) -> Dataset:
+def read_image_zip(path: Path, reading: Reading) -> Dataset:
     """Read a zip of class folders in place; the same rules as `read_image_folder`.
 
     Raises:
@@ -84,13 +94,14 @@ def read_image_zip(path: Path) -> Dataset:
                 with archive.open(members[name]) as stream:
                     return stream.read(MAX_PICTURE_BYTES + 1)
 
-            return _read(path, members, read)
+            return _read(path, members, read, reading)
     except (zipfile.BadZipFile, OSError) as error:
         raise DataError(f"{path} is not a zip or is cut off ({error}); fetch the file again") from error
 
 
-def _read(source: Path, names: Iterable[str], read: Callable[[str], bytes]) -> Dataset:
-    pictures = _classified(source, names)
+def _read(source: Path, names: Iterable[str], read: Callable[[str], bytes], reading: Reading) -> Dataset:
+    pictures = _placed(source, _classified(source, names, reading.label_map))
+    labels = ordered(label for _, label, _ in pictures)
     images: dict[str, list[NDArray[np.uint8]]] = {split: [] for split in SPLITS}
     for name, _, split in pictures:
         where = f"{source}: {name}"
@@ -101,27 +112,27 @@ def _read(source: Path, names: Iterable[str], read: Callable[[str], bytes]) -> D
             raise DataError(f"{where} cannot be read ({error}); fetch the data again") from error
         if len(data) > MAX_PICTURE_BYTES:
             raise DataError(f"{where} has more than {MAX_PICTURE_BYTES} bytes; remove it")
-        images[split].append(_decode(data, where))
+        images[split].append(_decode(data, where, reading))
     splits = {
         wanted: Split(
             np.stack(images[wanted]),
-            np.array([label for _, label, split in pictures if split == wanted], np.int64),
+            np.array([labels.index(label) for _, label, split in pictures if split == wanted], np.int64),
             tuple(name for name, _, split in pictures if split == wanted),
         )
         for wanted in SPLITS
         if images[wanted]
     }
-    return Dataset(FER2013_LABELS, splits, str(source))
+    return Dataset(labels, splits, str(source))
 
 
-def _classified(source: Path, names: Iterable[str]) -> list[tuple[str, int, str]]:
-    """Name, label and split of every picture, in the order of their names."""
-    found: list[tuple[PurePosixPath, int]] = []
+def _classified(source: Path, names: Iterable[str], label_map: Mapping[str, str]) -> list[tuple[PurePosixPath, str]]:
+    """Name and label of every picture that has a label, in the order of their names."""
+    found: list[tuple[PurePosixPath, str]] = []
     for path in sorted(map(PurePosixPath, names)):
         if any(part.startswith((".", "__MACOSX")) for part in path.parts) or path.name.lower() == "thumbs.db":
             continue
         folder = path.parent.name
-        label = CLASS_FOLDERS.get(folder.lower())
+        label = _class_of(folder.lower(), label_map)
         if path.suffix.lower() not in _PICTURES:
             if label is not None:
                 raise DataError(f"{source}: {path} stands in a class folder and is no picture; remove it")
@@ -129,11 +140,17 @@ def _classified(source: Path, names: Iterable[str]) -> list[tuple[str, int, str]
         if label is None:
             raise DataError(
                 f"{source}: {path} is not in a class folder{_nearest(folder)}; "
-                f"the classes are {', '.join(FER2013_LABELS)}"
+                f"the classes are {', '.join(FERPLUS_LABELS)}, and those that --label-map names"
             )
-        found.append((path, FER2013_LABELS.index(label)))
+        if label:
+            found.append((path, label))
     if not found:
         raise DataError(f"{source} holds no pictures; train/<class>/*.jpg and test/<class>/*.jpg are needed")
+    return found
+
+
+def _placed(source: Path, found: list[tuple[PurePosixPath, str]]) -> list[tuple[str, str, str]]:
+    """Name, label and split of every picture."""
     folders = {_split_folder(path) for path, _ in found}
     held_out = any(_SPLIT_FOLDERS.get(folder) == _PUBLIC and folder != "test" for folder in folders)
     placed = []
@@ -153,6 +170,17 @@ def _classified(source: Path, names: Iterable[str]) -> list[tuple[str, int, str]
     return placed
 
 
+def _class_of(folder: str, label_map: Mapping[str, str]) -> str | None:
+    """Label of a folder, empty where the map leaves it out, None where it is no class folder."""
+    for name in (folder, folder.rpartition("_")[2]):
+        known = CLASS_FOLDERS.get(name)
+        if name in label_map:
+            return label_map[name]
+        if known is not None:
+            return label_map.get(known, known)
+    return None
+
+
 def _split_folder(path: PurePosixPath) -> str:
     return path.parent.parent.name.lower()
 
@@ -162,16 +190,18 @@ def _nearest(folder: str) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _decode(data: bytes, where: str) -> NDArray[np.uint8]:
+def _decode(data: bytes, where: str, reading: Reading) -> NDArray[np.uint8]:
     # OpenCV fills what a truncated JPEG lacks with grey and returns it as if whole: after the last scan
     # begins (FF DA) its end marker (FF D9) must follow.
     whole = not data.startswith(b"\xff\xd8") or data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
+    how = cv2.IMREAD_GRAYSCALE if reading.grey == BT601 else cv2.IMREAD_COLOR
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if whole else None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), how) if whole else None
     except cv2.error:
         image = None
     if image is None:
         raise DataError(f"{where} is damaged or no picture; fetch the data again or remove it")
-    if image.shape != (SIDE, SIDE):
-        image = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return image.astype(np.uint8, copy=False)
+    levels = grey(image.astype(np.uint8, copy=False), reading.grey)
+    if levels.shape == (reading.side, reading.side):
+        return levels
+    return cv2.resize(levels, (reading.side, reading.side), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

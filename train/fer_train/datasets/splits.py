@@ -3,66 +3,168 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fer_edge.contract.errors import DataError, UsageError
-from fer_train.datasets.records import SPLITS, Dataset, Split
+from fer_train.datasets.reading import COPIES, LEAKS
+from fer_train.datasets.records import SPLITS, Dataset, Split, joined
 
-USAGE = "usage"
-RANDOM_SPLITS = ("random-train", "random-validation")
-"""Names of a random division, so that no report takes it for FER2013's own splits."""
+USAGE, RANDOM, STRATIFIED, SUBJECT, FOLD = "usage", "random", "stratified", "subject", "fold"
+
+_SUBJECTS = (
+    re.compile(r"(S\d{3})_\d{3}_\d{8}"),  # CK+: subject, sequence, frame
+    re.compile(r"([A-Za-z]+)_[A-Za-z]+_\d+"),  # FERG-DB: character, expression, number
+)
 
 
 def divide(data: Dataset, how: str, seed: int) -> tuple[Dataset, str, str]:
     """Divide a data set; return it with the names of its training and its validation split.
 
+    The names of other divisions than `usage` say which, so that no report takes them for FER2013's own
+    splits. `copies` and `leaks` are cleaned from the training split as `data.reading` asks.
+
     Args:
         data: as it was loaded.
-        how: `usage` for FER2013's own Training and PublicTest, or `random:F` for a random share F
-            (0 < F < 1) of all pictures of all splits as validation. FER2013 holds many copies of the
-            same picture, so a random division validates on pictures it has trained on (`copies`).
-        seed: of the random division; the same seed always gives the same one.
+        how: `usage` for FER2013's own Training and PublicTest; `random:F`, `stratified:F` or `subject:F` for a
+            share F (0 < F < 1) of all pictures of all splits as validation, drawn picture by picture, or class by
+            class with exact copies kept together, or by people so that nobody stands in both (CK+'s and FERG-DB's
+            file names say who it is); `fold:I/K` for the Ith of K parts of the Training split as validation,
+            class by class, with people or else exact copies kept together. FER2013 holds many copies of the
+            same picture, so `random` validates on pictures it has trained on (`copies`).
+        seed: of the division; the same seed always gives the same one.
 
     Raises:
-        UsageError: `how` is neither.
-        DataError: a split would be empty.
+        UsageError: `how` is none of these.
+        DataError: a split would be empty, or the names do not say who it is.
     """
-    if how == USAGE:
+    kind, numbers = parse_division(how)
+    if kind == USAGE:
         training, validation = SPLITS[:2]
         data.split(training)
         if not len(data.splits.get(validation, ())):
             raise DataError(f"{data.source} has no {validation} pictures; divide it with --split random:0.2")
-        return data, training, validation
-    share = share_of(how)
-    parts = list(data.splits.values())
-    everything = Split(
-        np.concatenate([part.images for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-        tuple(name for part in parts for name in part.names),
-    )
-    kept = len(everything) - round(len(everything) * share)
-    if not 0 < kept < len(everything):
+        return _cleaned(data, training), training, validation
+    if kind == FOLD:
+        part, parts = int(numbers[0]), int(numbers[1])
+        everything, name = data.split(SPLITS[0]), f"fold-{part}-of-{parts}"
+    else:
+        everything, name = joined(list(data.splits.values()), len(data.labels)), kind
+    names = (f"{name}-train", f"{name}-validation")
+    if kind == RANDOM:
+        kept = len(everything) - round(len(everything) * numbers[0])
+        order = np.random.default_rng(seed).permutation(len(everything))
+        rows = (order[:kept], order[kept:])
+    else:
+        people = subjects(everything)
+        if kind == SUBJECT and people is None:
+            raise DataError(
+                f"the file names of {data.source} do not say whose face it is, as those of CK+ and FERG-DB do; "
+                "divide it with --split stratified:0.2"
+            )
+        groups = people if people is not None and kind != STRATIFIED else _same_pixels(everything.images)
+        shares = [1.0 / parts] * parts if kind == FOLD else [1.0 - numbers[0], numbers[0]]
+        assigned = _assigned(everything.labels, groups, shares, seed)
+        held_out = assigned == (part - 1 if kind == FOLD else 1)
+        rows = (np.flatnonzero(~held_out), np.flatnonzero(held_out))
+    if not len(rows[0]) or not len(rows[1]):
         raise DataError(f"{data.source} has too few pictures ({len(everything)}) for --split {how}")
-    order = np.random.default_rng(seed).permutation(len(everything))
-    halves = (everything.take(order[:kept]), everything.take(order[kept:]))
-    return dataclasses.replace(data, splits=dict(zip(RANDOM_SPLITS, halves, strict=True))), *RANDOM_SPLITS
+    divided = dataclasses.replace(data, splits={name: everything.take(r) for name, r in zip(names, rows, strict=True)})
+    return _cleaned(divided, names[0]), *names
 
 
-def share_of(how: str) -> float:
-    """The validation share of `random:F`.
+def parse_division(how: str) -> tuple[str, tuple[float, ...]]:
+    """Kind and numbers of a division as `divide` takes it.
 
     Raises:
-        UsageError: it is not of that form, or F is not between 0 and 1.
+        UsageError: there is no such kind, or a number is out of range.
     """
-    kind, _, share = how.partition(":")
+    kind, _, text = how.partition(":")
     try:
-        value = float(share)
+        numbers = tuple(float(number) for number in text.split("/")) if text else ()
     except ValueError:
-        value = 0.0
-    if kind != "random" or not 0.0 < value < 1.0:
-        raise UsageError(f"split {how!r} is unknown; it can be {USAGE}, or random:0.2 for a fifth as validation")
-    return value
+        numbers = ()
+    if kind in (RANDOM, STRATIFIED, SUBJECT) and len(numbers) == 1 and 0.0 < numbers[0] < 1.0:
+        return kind, numbers
+    if kind == FOLD and len(numbers) == 2 and numbers[0] in range(1, 1001) and numbers[1] in range(2, 1001):
+        if numbers[0] <= numbers[1]:
+            return kind, numbers
+    elif how == USAGE:
+        return kind, ()
+    raise UsageError(
+        f"split {how!r} is unknown; it can be {USAGE}, or {RANDOM}:0.2 for a fifth as validation, likewise "
+        f"{STRATIFIED}:0.2 and {SUBJECT}:0.2, or {FOLD}:1/5 for the first of five parts of Training"
+    )
+
+
+def subjects(split: Split) -> NDArray[np.int64] | None:
+    """Number of the person in each picture (int64, (n,)), or None where one of the file names does not say it."""
+    people: dict[str, int] = {}
+    found = np.empty(len(split), np.int64)
+    for row, name in enumerate(split.names):
+        stem = PurePosixPath(name).name
+        match = next((hit for pattern in _SUBJECTS if (hit := pattern.match(stem))), None)
+        if match is None:
+            return None
+        found[row] = people.setdefault(match[1].lower(), len(people))
+    return found
+
+
+def _same_pixels(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    numbers: dict[bytes, int] = {}
+    return np.array([numbers.setdefault(image.tobytes(), len(numbers)) for image in images], np.int64)
+
+
+def _assigned(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], shares: Sequence[float], seed: int
+) -> NDArray[np.int64]:
+    """Part of each picture (int64, (n,)): groups stay together, and every part gets its share of every class.
+
+    Large groups come first, each where the classes that it holds are needed most.
+    """
+    counts = np.zeros((groups.max() + 1, labels.max() + 1))
+    np.add.at(counts, (groups, labels), 1)
+    wanted = np.array(shares)[:, None] * counts.sum(axis=0)
+    # Without weights by class frequency a rare class would go where the frequent ones are needed.
+    weights = counts / np.maximum(counts.sum(axis=0), 1)
+    order = np.random.default_rng(seed).permutation(len(counts))
+    order = order[np.argsort(-counts.sum(axis=1)[order], kind="stable")]
+    had = np.zeros_like(wanted)
+    part_of = np.empty(len(counts), np.int64)
+    scale = 1.0 / np.maximum(wanted, 1e-9)
+    for group in order:
+        part = int((((wanted - had) * scale) @ weights[group]).argmax())
+        part_of[group] = part
+        had[part] += counts[group]
+    return part_of[groups]
+
+
+def _cleaned(data: Dataset, training: str) -> Dataset:
+    asked = data.reading.clean if data.reading else ()
+    if COPIES not in asked and LEAKS not in asked:
+        return data
+    split = data.split(training)
+    kept = np.ones(len(split), bool)
+    if LEAKS in asked:
+        known = {image.tobytes() for name, other in data.splits.items() if name != training for image in other.images}
+        kept &= np.array([image.tobytes() not in known for image in split.images])
+    if COPIES in asked:
+        kept &= _one_of_each(split.labels, _same_pixels(split.images))
+    return dataclasses.replace(data, splits={**data.splits, training: split.take(np.flatnonzero(kept))})
+
+
+def _one_of_each(labels: NDArray[np.int64], same: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Of each group of copies the first that has the label which most of them have (bool, (n,))."""
+    votes = np.zeros((same.max() + 1, labels.max() + 1), np.int64)
+    np.add.at(votes, (same, labels), 1)
+    agreeing = np.flatnonzero(labels == votes.argmax(axis=1)[same])
+    kept = np.zeros(len(labels), bool)
+    kept[agreeing[np.unique(same[agreeing], return_index=True)[1]]] = True
+    return kept
 
 
 def copies(training: Split, validation: Split) -> dict[str, int]:

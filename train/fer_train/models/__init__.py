@@ -11,13 +11,21 @@ from typing import Any
 
 import keras
 
-from fer_edge.contract.errors import DataError, UsageError
+from fer_edge.contract.errors import DataError, FerError, UsageError
+from fer_train.models.attentional_cnn import attentional_cnn
+from fer_train.models.hog_cnn import hog_cnn
 from fer_train.models.mini_xception import mini_xception
+from fer_train.models.plain_cnn import plain_cnn
 from fer_train.models.residual_vgg import residual_vgg
+from fer_train.models.vgg19_bn import vgg19_bn
 
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
+    "attentional_cnn": attentional_cnn,
+    "hog_cnn": hog_cnn,
     "mini_xception": mini_xception,
+    "plain_cnn": plain_cnn,
     "residual_vgg": residual_vgg,
+    "vgg19_bn": vgg19_bn,
 }
 
 
@@ -38,6 +46,8 @@ def build(architecture: str, **options: Any) -> keras.Model:
             raise UsageError(f"architecture {architecture} has no option {key!r}{hint}")
     try:
         return function(**options)
+    except FerError:
+        raise  # a sentence already
     except (TypeError, ValueError) as error:
         raise UsageError(f"architecture {architecture} cannot be built with {options} ({error})") from error
 
@@ -48,8 +58,17 @@ def load(path: Path) -> keras.Model:
     Raises:
         DataError: the file is missing or damaged.
     """
+    return in_float32(load_as_trained(path))
+
+
+def load_as_trained(path: Path) -> keras.Model:
+    """Read a network from a `.keras` file, for inference in the precision it was trained in.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
     with _damage_named(path):
-        return in_float32(keras.saving.load_model(path, compile=False))
+        return keras.saving.load_model(path, compile=False)
 
 
 def in_float32(model: keras.Model) -> keras.Model:
@@ -77,6 +96,16 @@ def restore(model: keras.Model, path: Path) -> None:
     """
     with _damage_named(path):
         model.load_weights(path)
+
+
+def start(model: keras.Model, path: Path) -> None:
+    """Set the weights of `model` to those of the network in a `.keras` file.
+
+    Raises:
+        DataError: the file is missing, damaged, or of another network.
+    """
+    with _damage_named(path):
+        model.set_weights(keras.saving.load_model(path, compile=False).get_weights())
 
 
 @contextlib.contextmanager

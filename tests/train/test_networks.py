@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fer_edge.contract.errors import UsageError
+from fer_train import recipe as recipes
+from fer_train.datasets import Dataset
+from fer_train.networks import find_networks
+from fer_train.runs import create_run
+
+pytestmark = pytest.mark.tensorflow
+
+
+def recipe(name: str, **training: object) -> recipes.Recipe:
+    return recipes.from_dict({"name": name, "model": {"architecture": "mini_xception"}, "training": training})
+
+
+def pupil(**more: object) -> recipes.Recipe:
+    return recipe("pupil", teacher="large", teacher_share=0.5, **more)
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_data: Dataset) -> Path:
+    """Two finished runs of recipe `large`, one that has no epoch yet, and one of another recipe."""
+    monkeypatch.chdir(tmp_path)
+    for name, kind in (("old", "large"), ("new", "large"), ("begun", "large"), ("other", "small")):
+        create_run(Path("runs") / name, recipe(kind), made_data, seed=1)
+        if name != "begun":
+            (tmp_path / "runs" / name / "best.keras").write_bytes(name.encode())
+    (tmp_path / "runs" / "stray").mkdir()
+    (tmp_path / "runs" / "stray" / "best.keras").write_bytes(b"no run")
+    return tmp_path / "runs"
+
+
+def test_the_newest_run_of_the_recipe_that_is_named(runs: Path) -> None:
+    import os
+
+    os.utime(runs / "old" / "best.keras", (1, 1))
+    assert find_networks(pupil(), {"teacher": None, "start": None}) == {"teacher": Path("runs/new/best.keras")}
+
+
+def test_a_run_or_a_file_that_is_given(runs: Path) -> None:
+    given = {"teacher": runs / "other", "start": runs / "old" / "best.keras"}
+    assert find_networks(pupil(start="large"), given) == {
+        "teacher": runs / "other" / "best.keras",
+        "start": runs / "old" / "best.keras",
+    }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given", "sentence"),
+    [
+        (recipe("plain"), {"teacher": Path("x")}, r"plain has no training\.teacher; leave --teacher out"),
+        (recipe("later", start="tiny"), {"start": None}, r"recipe tiny as its start .* fer-train --recipe tiny --data"),
+        (pupil(), {"teacher": Path("runs/begun")}, r"--teacher runs/begun is no \.keras file and no run folder"),
+    ],
+)
+def test_what_is_missing_is_said(
+    runs: Path, wanted: recipes.Recipe, given: dict[str, Path | None], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        find_networks(wanted, given)
+
+
+@pytest.mark.parametrize("training", [{"teacher": "large"}, {"teacher_share": 0.5}])
+def test_teacher_and_share_need_each_other(training: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="need each other"):
+        recipe("half", **training)
+
+
+def test_a_run_begins_with_the_weights_and_targets_of_its_networks(tmp_path: Path, made_data: Dataset) -> None:
+    import keras
+    import numpy as np
+
+    from fer_train import models
+    from fer_train.batches import TrainingBatches
+    from fer_train.distillation import load_teacher
+    from fer_train.fit import fit
+
+    options = {"architecture": "mini_xception", "filters": [4]}
+    keras.utils.set_random_seed(9)
+    network = models.build(**options, classes=7)
+    path = tmp_path / "network.keras"
+    network.save(path)
+    still = recipes.from_dict(
+        {
+            "name": "still",
+            "model": options,
+            "training": {
+                "teacher": "any", "teacher_share": 0.75, "start": "any", "epochs": 1, "learning_rate": 1e-9,
+                "batch_size": 32,
+            },
+        }
+    )  # fmt: skip
+    run = create_run(tmp_path / "run", still, made_data, seed=1, networks={"teacher": path, "start": path})
+    path.unlink()
+    trained = fit(run, made_data)
+    for ours, theirs in zip(trained.trainable_weights, network.trainable_weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+    teacher = load_teacher(run, classes=7, side=48)
+    common = {"classes": 7, "batch_size": 16, "augmentation": still.augmentation, "seed": 1}
+    split = made_data.split("Training")
+    images, targets = TrainingBatches(split, **common, teacher=teacher, teacher_share=0.75)[0]
+    plain_images, labels = TrainingBatches(split, **common)[0]
+    np.testing.assert_array_equal(images, plain_images)
+    np.testing.assert_allclose(targets, 0.25 * labels + 0.75 * network.predict_on_batch(images), atol=1e-5)
+
+
+def test_a_teacher_of_other_classes_is_refused(tmp_path: Path, made_data: Dataset) -> None:
+    from fer_edge.contract.errors import DataError
+    from fer_train import models
+    from fer_train.distillation import load_teacher
+
+    models.build("mini_xception", classes=6, filters=[4]).save(tmp_path / "six.keras")
+    run = create_run(tmp_path / "run", pupil(), made_data, seed=1, networks={"teacher": tmp_path / "six.keras"})
+    with pytest.raises(DataError, match=r"to \(None, 6\), where the data needs .* to \(None, 7\)"):
+        load_teacher(run, classes=7, side=48)

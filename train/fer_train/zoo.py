@@ -1,0 +1,109 @@
+"""What recipes there are, where each comes from, and how well it does: the source's figure and ours apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fer_edge.contract.errors import DataError
+from fer_train import recipe as recipes
+from fer_train.recipe import Recipe
+
+OURS = ("float32", "int8")
+"""Kinds of model files that a result may hold figures of."""
+
+
+def table(measured: Path | None = None) -> str:
+    """The shipped recipes as aligned columns, for a terminal.
+
+    Args:
+        measured: a result of `fer-bench accuracy --json`; None leaves our columns out.
+
+    Raises:
+        DataError: it is no such result.
+    """
+    lines = _rows(_figures(measured))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    sources = [f"{one.name.ljust(widths[0])}  {one.title}. {one.source}." for one in _shipped()]
+    note = "published: what the source says of its own network, not measured by this project"
+    return "\n".join([*rows, "", *sources, "", note])
+
+
+def markdown(measured: Path | None = None) -> str:
+    """The same as a table in Markdown, with the sources and what was measured below it.
+
+    Args:
+        measured: as for `table`.
+
+    Raises:
+        DataError: it is no result of `fer-bench accuracy`.
+    """
+    figures = _figures(measured)
+    head, *rows = _rows(figures)
+    right = {"input", "epochs", *(column for column in head if "%" in column)}
+    lines = [_line(head), _line(["--:" if column in right else "---" for column in head]), *map(_line, rows)]
+    notes = [
+        "*Published* is what the source says of its own network on its own split; nobody here has measured it. "
+        "*Ours* is what this project measured of its own training. They share no column because they are not of "
+        "the same pictures."
+    ]
+    if figures:
+        data, machine = figures["data"], figures["machine"]
+        notes.append(
+            f"Ours: {data['split']} of `{data['file']}`, {data['pictures']:,} pictures, {figures['date'][:10]}, "
+            f"{machine['cpu']}. Where the best epoch was chosen on these pictures, that flatters its figure. "
+            "A dash: not measured yet."
+        )
+    sources = [f"- `{one.name}`: {one.title}. {one.source}." for one in _shipped()]
+    return "\n".join([*lines, "", *(f"{note}\n" for note in notes), *sources])
+
+
+def _shipped() -> list[Recipe]:
+    return [recipes.load(name) for name in recipes.shipped()]
+
+
+def _rows(figures: dict[str, Any] | None) -> list[tuple[str, ...]]:
+    ours = tuple(f"ours {kind}, %" for kind in OURS) if figures else ()
+    head = ("recipe", "architecture", "input", "epochs", "published, %", "published on", *ours)
+    lines: list[tuple[str, ...]] = [head]
+    for one in _shipped():
+        published = one.published_accuracy
+        lines.append(
+            (
+                one.name,
+                one.model["architecture"],
+                f"{one.side}x{one.side}",
+                str(one.training.epochs),
+                "-" if published is None else f"{published:g}",
+                "-" if published is None else one.published_on,
+                *((_accuracy(figures, one.name, kind) for kind in OURS) if figures else ()),
+            )
+        )
+    return lines
+
+
+def _accuracy(figures: dict[str, Any], name: str, kind: str) -> str:
+    for entry in figures["results"]:
+        model = figures["models"][entry["model"]]
+        if (model["name"], model["quantization"]) == (name, kind):
+            return f"{100 * entry['evaluation']['accuracy']:.2f}"
+    return "-"
+
+
+def _figures(measured: Path | None) -> dict[str, Any] | None:
+    if measured is None:
+        return None
+    try:
+        figures: dict[str, Any] = json.loads(measured.read_text(encoding="utf-8"))
+        if figures["kind"] == "accuracy":
+            return figures
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise DataError(f"{measured} is no result of fer-bench accuracy; make one with fer-bench accuracy --json FILE")
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
