@@ -7,16 +7,17 @@ import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fer_convert import calibration as calibrations
 from fer_convert import source as sources
+from fer_convert.temperature import LIMITS, last_linear, scale
 from fer_edge.contract.commands import Command
 from fer_edge.contract.errors import DataError, MissingExtraError, QualityError, UsageError
 from fer_edge.contract.files import write_text
-from fer_train.datasets import SPLITS, Dataset
+from fer_train.datasets import SPLITS, Dataset, Reading, in_labels
 from fer_train.datasets import load as load_data
 from fer_train.quiet import quiet
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fer_convert.conversion import Conversion, Converter
 
 REPORT = "conversion.json"
+PAGE = "conversion.html"
 
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,7 +36,7 @@ REPORT = "conversion.json"
 @click.option("--float16", is_flag=True, help="Weights in float16, computed in float32.")
 @click.option("--dynamic", is_flag=True, help="Weights in int8, activations in float32.")
 @click.option(
-    "--data", type=click.Path(path_type=Path),
+    "--data", type=click.Path(path_type=Path), multiple=True,
     help="Data set to compare on, and to calibrate with; by default the one the run was trained on.",
 )  # fmt: skip
 @click.option(
@@ -45,26 +47,30 @@ REPORT = "conversion.json"
     "--max-drop", type=click.FloatRange(min=0.0), default=0.5, show_default=True, metavar="POINTS",
     help="Refuse a model that loses more accuracy than so many percentage points.",
 )  # fmt: skip
+@click.option(
+    "--temperature", type=click.FloatRange(*LIMITS), metavar="T",
+    help="Divide the logits by T.  [default: what fits 2,000 Training pictures best]",
+)  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every random choice.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path),
     help="File to write, or a folder; by default model.KIND.tflite in the run folder.",
 )  # fmt: skip
 def main(
-    *, model: Path | None, int8: bool, float32: bool, float16: bool, dynamic: bool, data: Path | None,
-    calibration: Path | None, max_drop: float, seed: int, output: Path | None,
+    *, model: Path | None, int8: bool, float32: bool, float16: bool, dynamic: bool, data: tuple[Path, ...],
+    calibration: Path | None, max_drop: float, temperature: float | None, seed: int, output: Path | None,
 ) -> None:  # fmt: skip
     """Convert MODEL, a run folder of fer-train or a .keras file, to a TFLite model file.
 
     MODEL is by default the newest run in runs/. The finished file is compared with the float network
-    picture by picture; a conversion.json beside it says all that was found.
+    picture by picture; conversion.json beside it says all that was found, conversion.html shows it.
     """
     asked = {"int8": int8, "float32": float32, "float16": float16, "dynamic": dynamic}
     kinds = [kind for kind, wanted in asked.items() if wanted] or ["int8"]
     source = sources.find(model)
     paths = _outputs(source, kinds, output)
     click.echo(f"Converting {source.weights} to {', '.join(kinds)}", err=True)
-    converter = _prepare(source, data, calibration, seed)
+    converter = _prepare(source, data, calibration, temperature, seed)
     done = [_convert(converter, kind) for kind in kinds]
     for conversion in done:
         drop = conversion.comparison.drop
@@ -73,7 +79,7 @@ def main(
                 f"the {conversion.kind} model loses {drop:.2f} points of accuracy on {conversion.comparison.split}, "
                 f"more than --max-drop {max_drop:g}; nothing was written"
             )
-    _write(done, paths)
+    _write(converter, done, paths, max_drop)
 
 
 def _outputs(source: sources.Source, kinds: list[str], output: Path | None) -> list[Path]:
@@ -92,30 +98,47 @@ def _outputs(source: sources.Source, kinds: list[str], output: Path | None) -> l
     return paths
 
 
-def _prepare(source: sources.Source, data: Path | None, calibration: Path | None, seed: int) -> Converter:
-    path = data or source.data or calibration
-    if path is None or (data is None and not path.exists()):
-        missing = f"the data set {path} that the run was trained on is gone" if path else "no data set is known"
+def _prepare(
+    source: sources.Source, data: tuple[Path, ...], calibration: Path | None, temperature: float | None, seed: int
+) -> Converter:
+    paths = data or source.data or ((calibration,) if calibration else ())
+    gone = [str(path) for path in paths if not path.exists()]
+    if not paths or (not data and gone):
+        missing = f"the data set {gone[0]} that the run was trained on is gone" if gone else "no data set is known"
         raise DataError(f"{missing}: name it with --data PATH (and pictures to calibrate with by --calibration PATH)")
     if find_spec("tensorflow") is None:
         raise MissingExtraError("fer-convert", "train")
-    loaded = load_data(path)
-    divided = source.divided(loaded)
-    known = divided if calibration is None else load_data(calibration)
+    divided = source.load(*paths)
+    known = divided if calibration is None else _read_calibration(calibration, divided)
     name = source.training_split if calibration is None else SPLITS[0]
     drawn = calibrations.draw(known.split(name), name=name, classes=len(known.labels), seed=seed)
     _import_tensorflow()
-    from fer_convert.conversion import Converter, check_fit, float_probabilities
+    from fer_convert.conversion import Converter, check_fit, float_probabilities, temperature_of
 
     network, digest = sources.load_network(source.weights)
     check_fit(network, divided, str(source.weights))
     check_fit(network, known, str(source.weights))
+    if temperature is None and last_linear(network) is None:
+        click.echo("Leaving the temperature alone: no linear layer before the softmax could hold it", err=True)
+    elif temperature is None:
+        temperature = temperature_of(network, known.split(name), seed=seed)
+        click.echo(f"Dividing the logits by {temperature:.3f}, which fits {name} best", err=True)
+    temperature = temperature or 1.0
+    network = scale(network, temperature)
     validation = divided.split(source.validation_split)
     click.echo(f"Calibrating with {len(drawn.images)} pictures of {known.source}, {name}", err=True)
     return Converter(
-        source=source, network=network, weights_sha256=digest, labels=_labels(source, divided), calibration=drawn,
-        validation=validation, before=float_probabilities(network, validation.images), seed=seed,
+        source=source, network=network, temperature=temperature, weights_sha256=digest,
+        labels=_labels(source, divided), calibration=drawn, validation=validation,
+        before=float_probabilities(network, validation.images), seed=seed,
     )  # fmt: skip
+
+
+def _read_calibration(path: Path, data: Dataset) -> Dataset:
+    """Pictures to calibrate with, of the size, the grey levels and the labels of `data`."""
+    like = data.reading or Reading()
+    found = load_data(path, reading=Reading(label_map=like.label_map, grey=like.grey, side=like.side))
+    return in_labels(found, data.labels)[0]
 
 
 def _labels(source: sources.Source, data: Dataset) -> tuple[str, ...]:
@@ -143,8 +166,11 @@ def _convert(converter: Converter, kind: str) -> Conversion:
     return conversion
 
 
-def _write(done: list[Conversion], paths: list[Path]) -> None:
-    report = paths[0].with_name(REPORT)
+def _write(converter: Converter, done: list[Conversion], paths: list[Path], max_drop: float) -> None:
+    from fer_convert.report import write_page
+
+    report, page = paths[0].with_name(REPORT), paths[0].with_name(PAGE)
+    previous = _previous(report)
     found = {
         conversion.kind: {"file": path.name, **conversion.report()}
         for conversion, path in zip(done, paths, strict=True)
@@ -153,6 +179,7 @@ def _write(done: list[Conversion], paths: list[Path]) -> None:
         for conversion, path in zip(done, paths, strict=True):
             conversion.model.write(path)
         write_text(report, json.dumps(found, indent=2) + "\n")
+        write_page(page, converter, done, paths, max_drop=max_drop, previous=previous)
     except OSError as error:
         raise UsageError(
             f"{report.parent} cannot be written to ({error.strerror}); give another place with -o"
@@ -164,3 +191,13 @@ def _write(done: list[Conversion], paths: list[Path]) -> None:
             f"accuracy {100 * before.accuracy:.2f} % float, {100 * after.accuracy:.2f} % {conversion.kind}"
         )
     click.echo(f"{report}: every operator, tensor and figure")
+    click.echo(f"{page}: the same to look at")
+
+
+def _previous(report: Path) -> dict[str, Any] | None:
+    """The report that is about to be replaced, where there is one that can be read."""
+    try:
+        found = json.loads(report.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_convert import golden, inspection, quantization, verification
+from fer_convert import golden, inspection, layers, quantization, ranges, verification
+from fer_convert import temperature as temperatures
 from fer_convert.calibration import CalibrationSet
 from fer_convert.inspection import Contents
+from fer_convert.layers import LayerError
 from fer_convert.runner import Runner
 from fer_convert.source import Source
 from fer_convert.verification import Comparison
@@ -30,12 +32,23 @@ LICENSE = "Apache-2.0"
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """A model file that is ready to be written, and what was found out about it."""
+    """A model file that is ready to be written, and what was found out about it.
+
+    Attributes:
+        kind: one of `quantization.KINDS`.
+        model: the file.
+        contents: operators and tensors of its flatbuffer.
+        comparison: with the float network.
+        after: probabilities, (n, classes), that it gives for the validation pictures.
+        layers: error of each operator; none for float32.
+    """
 
     kind: str
     model: ModelFile
     contents: Contents
     comparison: Comparison
+    after: NDArray[np.float32]
+    layers: tuple[LayerError, ...]
 
     def report(self) -> dict[str, Any]:
         """Everything, as plain JSON values."""
@@ -54,6 +67,7 @@ class Conversion:
             },
             "facts": self.model.facts,
             "graph": self.contents.listing(),
+            "layers": [layer.to_dict() for layer in self.layers],
         }
 
 
@@ -63,7 +77,8 @@ class Converter:
 
     Attributes:
         source: where the network comes from.
-        network: the network.
+        network: the network, at its temperature.
+        temperature: what its logits were divided by.
         weights_sha256: of its file.
         labels: in output order.
         calibration: the calibration set.
@@ -74,6 +89,7 @@ class Converter:
 
     source: Source
     network: keras.Model
+    temperature: float
     weights_sha256: str
     labels: tuple[str, ...]
     calibration: CalibrationSet
@@ -93,6 +109,9 @@ class Converter:
             QualityError: int8 was asked for and something else is left.
         """
         written = quantization.convert(self.network, kind, self.calibration)
+        if kind == "int8":
+            reference = quantization.convert(self.network, "float32", self.calibration)
+            written = ranges.refine(written, reference, self.calibration.images, seed=self.seed)
         flatbuffer = quantization.strip(written)
         contents = inspection.inspect(flatbuffer)
         if kind == "int8":
@@ -121,7 +140,15 @@ class Converter:
         )
         finished = model_file.parse(model.to_bytes(), f"the {kind} model")
         model_file.replay_golden(finished, Runner(finished.flatbuffer).classify)
-        return Conversion(kind, finished, contents, comparison)
+        return Conversion(kind, finished, contents, comparison, after, self._layers(kind, written))
+
+    def _layers(self, kind: str, written: bytes) -> tuple[LayerError, ...]:
+        if kind == "float32":
+            return ()
+        reference = quantization.convert(self.network, "float32", self.calibration)
+        # Evenly over the split, which may be sorted by class.
+        rows = np.linspace(0, len(self.validation) - 1, min(layers.PICTURES, len(self.validation))).round().astype(int)
+        return layers.compare(reference, written, self.validation.images[rows])
 
     def _facts(self, kind: str, contents: Contents, comparison: Comparison) -> dict[str, Any]:
         return {
@@ -129,6 +156,7 @@ class Converter:
             "quantization": kind,
             **self.source.facts(),
             "weights_sha256": self.weights_sha256,
+            "temperature": round(self.temperature, 4),
             **({"calibration": self.calibration.facts()} if kind == "int8" else {}),
             "accuracy": {comparison.split: comparison.facts(kind)},
             **contents.facts(),
@@ -148,6 +176,18 @@ def float_probabilities(network: keras.Model, images: NDArray[np.uint8], *, batc
     if not np.allclose(outputs.sum(axis=1), 1.0, atol=1e-3) or outputs.min() < 0:
         raise ModelFileError(f"network {network.name!r} does not end in a softmax: its outputs are no probabilities")
     return outputs.astype(np.float32)
+
+
+def temperature_of(network: keras.Model, split: Split, *, seed: int) -> float:
+    """The temperature that suits the network best on a sample of a split.
+
+    Args:
+        network: at temperature 1.
+        split: to draw `temperature.PICTURES` from.
+        seed: of the draw.
+    """
+    rows = np.random.default_rng(seed).choice(len(split), min(len(split), temperatures.PICTURES), replace=False)
+    return temperatures.fit(float_probabilities(network, split.images[rows]), split.labels[rows])
 
 
 def check_fit(network: keras.Model, data: Dataset, where: str) -> None:

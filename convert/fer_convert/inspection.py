@@ -18,11 +18,12 @@ INT8_TYPES = frozenset(("INT8", "INT32"))
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One node of the graph: its builtin's name and its tensors as `TYPE[shape]`."""
+    """One node of the graph: its builtin's name, its tensors as `TYPE[shape]`, and the indices of its outputs."""
 
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    output_indices: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ def inspect(flatbuffer: bytes) -> Contents:
                 operator_name(node),
                 tuple(describe(i) for i in node.inputs),
                 tuple(describe(i) for i in node.outputs),
+                tuple(int(i) for i in node.outputs),
             )
             for node in graph.operators
         ),

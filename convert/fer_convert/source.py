@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fer_edge.contract.errors import ModelFileError, UsageError
 from fer_edge.contract.files import sha256_of
-from fer_train.datasets import SPLITS, Dataset
+from fer_train.datasets import SPLITS, Dataset, load
 from fer_train.runs import Run, open_run
 
 if TYPE_CHECKING:
@@ -49,17 +49,17 @@ class Source:
         return self.run.training_split if self.run else SPLITS[0]
 
     @property
-    def data(self) -> Path | None:
-        """Where the run read its data set."""
-        return Path(self.run.source) if self.run and self.run.source else None
+    def data(self) -> tuple[Path, ...]:
+        """Where the run read its data."""
+        return self.run.sources if self.run else ()
 
-    def divided(self, data: Dataset) -> Dataset:
-        """`data` with the splits of the run.
+    def load(self, *paths: Path) -> Dataset:
+        """The data set at `paths`, read and divided as the run does.
 
         Raises:
-            DataError: the run was begun with other pictures, or has other labels.
+            DataError: it cannot be read, or the run was begun with other pictures.
         """
-        return self.run.divided(data) if self.run else data
+        return self.run.load(*paths) if self.run else load(*paths)
 
     def output(self, kind: str) -> Path:
         """Where the converted model goes unless told otherwise."""
@@ -75,6 +75,8 @@ class Source:
             "recipe_sha256": written["recipe_sha256"],
             "seed": written["seed"],
             "data_sha256": written["data_sha256"],
+            # Where the votes lay is nobody's business.
+            "reading": {key: value for key, value in self.run.reading.to_dict().items() if key != "votes"},
             "trained_with": written["versions"],
         }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_train.evaluation import Evaluation, evaluate
+from fer_train.significance import mcnemar
 
 RESAMPLES = 10_000
 
@@ -104,10 +104,3 @@ def compare(
         interval=(float(low), float(high)),
         p_value=mcnemar(gained, lost),
     )
-
-
-def mcnemar(gained: int, lost: int) -> float:
-    """Two-sided exact p value of McNemar's test (McNemar 1947): discordant pairs are fair coin tosses."""
-    tosses = gained + lost
-    tail = sum(math.comb(tosses, k) for k in range(min(gained, lost) + 1))
-    return min(1.0, 2 * tail / 2**tosses)

@@ -49,7 +49,8 @@ def trained(patterns: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     import keras
 
     from fer_train import datasets, models, recipe, runs
-    from fer_train.batches import one_hot, to_input
+    from fer_train.batches import to_input
+    from fer_train.datasets.records import one_hot
 
     asked = recipe.from_dict(
         {

@@ -3,22 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fer_convert.verification import compare, mcnemar
+from fer_convert.verification import compare
 
 NAMES = ("a", "b", "c")
 
 
 def one_hot(labels: list[int] | np.ndarray) -> np.ndarray:
     return np.eye(3, dtype=np.float32)[labels]
-
-
-@pytest.mark.parametrize(
-    ("gained", "lost", "expected"),
-    # Binomial tails by hand: 2 * P(X <= min) for X ~ B(n, 1/2).
-    [(0, 0, 1.0), (3, 3, 1.0), (0, 5, 2 / 32), (5, 0, 2 / 32), (1, 9, 22 / 1024), (0, 4000, 0.0)],
-)
-def test_mcnemar(gained: int, lost: int, expected: float) -> None:
-    assert mcnemar(gained, lost) == pytest.approx(expected, abs=1e-12)
 
 
 def test_gained_lost_and_agreement() -> None:
