@@ -15,6 +15,7 @@ import binascii
 import hashlib
 import io
 import json
+import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -166,7 +167,7 @@ def parse(data: bytes, where: str) -> ModelFile:
     """
     if data[4:8] != _TFLITE_MAGIC:
         raise ModelFileError(f"{where} is not a .tflite file; make one with fer-convert --int8")
-    members, flatbuffer = _unzip(data, where)
+    members, flatbuffer, is_as_written = _unzip(data, where)
     try:
         metadata = json.loads(members["metadata.json"])
         if metadata["format"] != FORMAT:
@@ -194,13 +195,15 @@ def parse(data: bytes, where: str) -> ModelFile:
         raise ModelFileError(f"{where} is damaged: its sha256 is not the one it was written with; copy it again")
     if members["labels.txt"].decode(errors="replace").splitlines() != list(labels):
         raise ModelFileError(f"{where} contradicts itself: labels.txt and metadata.json differ; convert it again")
+    if not is_as_written:
+        raise ModelFileError(f"{where} is damaged behind its network: its zip is not as it was written; copy it again")
     return model
 
 
 _OWN_KEYS = frozenset(("format", "name", "labels", "input", "output", "preprocessing", "flatbuffer", "golden"))
 
 
-def _unzip(data: bytes, where: str) -> tuple[dict[str, bytes], bytes]:
+def _unzip(data: bytes, where: str) -> tuple[dict[str, bytes], bytes, bool]:
     members: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -212,6 +215,7 @@ def _unzip(data: bytes, where: str) -> tuple[dict[str, bytes], bytes]:
                     raise ModelFileError(f"{where}: {name} has {info.file_size} bytes; at most {MAX_MEMBER_BYTES}")
                 with archive.open(info) as stream:
                     members[name] = stream.read(MAX_MEMBER_BYTES + 1)
+            written = _zip_around(data, infos)
     except ModelFileError:
         raise
     except KeyError as error:
@@ -222,7 +226,34 @@ def _unzip(data: bytes, where: str) -> tuple[dict[str, bytes], bytes]:
         ) from error
     if any(len(content) > MAX_MEMBER_BYTES for content in members.values()):
         raise ModelFileError(f"{where}: its metadata unpacks to more than {MAX_MEMBER_BYTES} bytes")
-    return members, data[:start]
+    return members, data[:start], data[start:] == written
+
+
+def _zip_around(data: bytes, infos: list[zipfile.ZipInfo]) -> bytes:
+    """The zip as `to_bytes` writes it, around the compressed members in `data` (APPNOTE.TXT 6.3.10, 4.3).
+
+    CRC-32 covers what is in the members; this covers every other byte.
+    """
+    local, central = b"", b""
+    start = infos[0].header_offset
+    for info in infos:
+        name = info.filename.encode("ascii")
+        same = struct.pack(
+            "<HHHHHIIIHH", 20, 0, zipfile.ZIP_DEFLATED, 0, _DOS_DATE, info.CRC, info.compress_size, info.file_size,
+            len(name), 0,
+        )  # fmt: skip
+        where = struct.pack("<HHHII", 0, 0, 0, _MODE, start + len(local))
+        central += b"PK\1\2" + bytes((20, _UNIX)) + same + where + name
+        at = info.header_offset + 30 + len(name)
+        local += b"PK\3\4" + same + name + data[at : at + info.compress_size]
+    counts = (0, 0, len(infos), len(infos), len(central), start + len(local), 0)
+    return local + central + b"PK\5\6" + struct.pack("<HHHHIIH", *counts)
+
+
+_DOS_DATE = 1 << 5 | 1
+"""1 January 1980."""
+
+_UNIX, _MODE = 3, 0o600 << 16
 
 
 def _side(values: dict[str, Any]) -> int:

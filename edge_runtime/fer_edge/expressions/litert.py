@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +10,10 @@ from numpy.typing import NDArray
 
 from fer_edge.contract import model_file
 from fer_edge.contract.errors import ModelFileError, UsageError
+from fer_edge.contract.flatbuffer import check_network
 from fer_edge.contract.model_file import ModelFile
 from fer_edge.contract.preprocessing import quantize_gray, unit_gray
-
-log = logging.getLogger(__name__)
+from fer_edge.contract.tflite import open_interpreter
 
 
 class LiteRtClassifier:
@@ -42,13 +36,13 @@ class LiteRtClassifier:
         self.side = model.side
         if model.input.dtype != "int8" and not allow_float:
             raise ModelFileError(f"model {model.name!r} is {model.input.dtype}; fer-edge runs int8: fer-convert --int8")
-        interpreter_class, self.runtime = _interpreter_class()
+        check_network(model.flatbuffer, model.name, allow_float=allow_float)
         try:
-            with _without_chatter():
-                self._interpreter = interpreter_class(model_content=model.flatbuffer, num_threads=threads)
-                self._interpreter.allocate_tensors()
+            self._interpreter, self.runtime = open_interpreter(model.flatbuffer, threads=threads)
+        except UsageError:
+            raise
         except (ValueError, RuntimeError) as error:
-            raise ModelFileError(f"{self.runtime} cannot load model {model.name!r} ({error})") from error
+            raise ModelFileError(f"this TFLite runtime cannot load model {model.name!r} ({error})") from error
         (given,), (made,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         _check_tensor(model, "input", given, (1, model.side, model.side, 1))
         _check_tensor(model, "output", made, (1, len(model.labels)))
@@ -85,37 +79,6 @@ def shipped_model() -> Path:
 def model_path(setting: str) -> Path:
     """The model file that the setting `model` names; empty is the shipped one."""
     return Path(setting) if setting else shipped_model()
-
-
-def _interpreter_class() -> tuple[Any, str]:
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as missing:
-        try:
-            from tflite_runtime.interpreter import Interpreter
-        except ImportError:
-            raise UsageError("no TFLite runtime is installed; run: pip install ai-edge-litert") from missing
-        log.warning("ai-edge-litert is not installed; using tflite-runtime, which is slower and no longer maintained")
-        return Interpreter, "tflite-runtime"
-    return Interpreter, "ai-edge-litert"
-
-
-@contextlib.contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Keep the runtime's INFO lines, which no setting turns off, from standard error; all else goes through."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as heard:
-        os.dup2(heard.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            heard.seek(0)
-            for line in heard:
-                if not line.startswith(b"INFO: "):
-                    os.write(2, line)
 
 
 def _check_tensor(model: ModelFile, which: str, details: dict[str, Any], shape: tuple[int, ...]) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from fer_edge.contract.errors import DetectorError
 from fer_edge.faces.framing import crop_gray, luma, resized
@@ -17,10 +15,16 @@ from fer_edge.records import Box, Detection, Frame, Framing
 WORKING_WIDTH = 640
 """Frames are brought to this width: at 320 the cascade finds 42 of 109 faces that it finds at 640."""
 
-WINDOW_SIDE = 120
-WINDOW_FACTOR = 1.7
-"""A window in which a known face has 70 pixels; side of the window over that of the face."""
-MIN_NEIGHBORS = 5
+WINDOW_SIDE = 64
+WINDOW_FACTOR = 1.5
+"""A window in which a known face has 43 pixels; side of the window over that of the face. Of 36 faces it finds 35,
+as one of 120 pixels does in three times the time."""
+SCAN_STEP, SCAN_NEIGHBORS = 1.2, 4
+"""Ratio of successive sizes of a face, and windows that must agree. With 1.1 and 5 the same 33 of 34 faces
+are found in nearly twice the time."""
+LOOK_STEP, LOOK_NEIGHBORS = 1.1, 3
+LOOK_SIZES = (0.8, 1.25)
+"""Smallest and largest face in a window, over the one that is expected."""
 
 
 class HaarDetector:
@@ -54,20 +58,24 @@ class HaarDetector:
         if zoom != 1:
             size = (WORKING_WIDTH, max(1, round(image.shape[0] * zoom)))
             image = resized(image, size)
-        return self._found(luma(image), (0.0, 0.0), 1 / zoom, smallest=max(24, round(self._min_face * zoom)))
+        smallest = max(24, round(self._min_face * zoom))
+        found = self._cascade.detectMultiScale(
+            luma(image), scaleFactor=SCAN_STEP, minNeighbors=SCAN_NEIGHBORS, minSize=(smallest, smallest)
+        )
+        return _detections(found, (0.0, 0.0), 1 / zoom)
 
     def look(self, frame: Frame, box: Box) -> Sequence[Detection]:
         """Faces of about the size of `box` in a window around it, in pixels of `frame.image`."""
         window = window_around(box, WINDOW_FACTOR)
         zoom = window[2] / WINDOW_SIDE
         face = WINDOW_SIDE / WINDOW_FACTOR
-        patch = crop_gray(frame.image, window, WINDOW_SIDE)
-        return self._found(patch, window[:2], zoom, smallest=round(0.75 * face), largest=round(1.35 * face))
-
-    def _found(
-        self, gray: NDArray[np.uint8], corner: tuple[float, float], zoom: float, *, smallest: int, largest: int = 0
-    ) -> list[Detection]:
+        smallest, largest = (round(size * face) for size in LOOK_SIZES)
         found = self._cascade.detectMultiScale(
-            gray, scaleFactor=1.1, minNeighbors=MIN_NEIGHBORS, minSize=(smallest, smallest), maxSize=(largest, largest)
-        )
-        return [Detection((x * zoom + corner[0], y * zoom + corner[1], w * zoom, h * zoom)) for x, y, w, h in found]
+            crop_gray(frame.image, window, WINDOW_SIDE), scaleFactor=LOOK_STEP, minNeighbors=LOOK_NEIGHBORS,
+            minSize=(smallest, smallest), maxSize=(largest, largest),
+        )  # fmt: skip
+        return _detections(found, window[:2], zoom)
+
+
+def _detections(found: Sequence[Sequence[int]], corner: tuple[float, float], zoom: float) -> list[Detection]:
+    return [Detection((x * zoom + corner[0], y * zoom + corner[1], w * zoom, h * zoom)) for x, y, w, h in found]

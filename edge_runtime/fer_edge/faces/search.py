@@ -42,7 +42,7 @@ class FaceSearch:
         max_windows: with more faces than this a scan is cheaper than as many windows.
     """
 
-    def __init__(self, finder: Finder, *, scan_interval_s: float = 0.5, max_windows: int = 6) -> None:
+    def __init__(self, finder: Finder, *, scan_interval_s: float = 0.35, max_windows: int = 6) -> None:
         self.name, self.framing = finder.name, finder.framing
         self._finder = finder
         self._scan_interval_s, self._max_windows = scan_interval_s, max_windows

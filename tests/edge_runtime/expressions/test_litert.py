@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 import types
 from pathlib import Path
@@ -76,7 +75,7 @@ def test_a_float_model_is_refused(shipped: ModelFile) -> None:
 
 
 def test_bytes_that_are_no_network_are_refused(shipped: ModelFile) -> None:
-    with pytest.raises(ModelFileError, match="cannot load"):
+    with pytest.raises(ModelFileError, match="0 subgraphs"):
         LiteRtClassifier(dataclasses.replace(shipped, flatbuffer=b"\x1c\0\0\0TFL3" + b"\0" * 400))
 
 
@@ -84,13 +83,6 @@ def test_golden_outputs_that_are_not_reproduced_are_refused(shipped: ModelFile) 
     rolled = np.roll(shipped.golden.probabilities, 1, axis=1)
     with pytest.raises(ModelFileError, match="something else"):
         LiteRtClassifier(dataclasses.replace(shipped, golden=Golden(shipped.golden.inputs, rolled)))
-
-
-def test_the_runtimes_chatter_is_kept_and_everything_else_is_not(capfd: pytest.CaptureFixture[str]) -> None:
-    with litert._without_chatter():
-        os.write(2, b"INFO: Created a delegate\nERROR: out of memory\n")
-    os.write(2, b"later\n")
-    assert capfd.readouterr().err == "ERROR: out of memory\nlater\n"
 
 
 def _another_runtime(monkeypatch: pytest.MonkeyPatch, disturb: float) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_edge.faces.framing import crop_gray
+from fer_edge.faces.framing import crop, crop_gray, resized
 from fer_edge.faces.haar import HaarDetector
 from fer_edge.faces.yunet import YuNetDetector
 from fer_edge.records import Framing
@@ -46,6 +46,26 @@ def test_shrinking_averages_areas() -> None:
     checkered = np.indices((96, 96)).sum(axis=0) % 2 * 255
     crop = crop_gray(checkered.astype(np.uint8), (0, 0, 96, 96), SIDE)
     assert set(np.unique(crop)) <= {127, 128}, "nearest or linear sampling would keep 0 or 255"
+
+
+@pytest.mark.parametrize("side", [96, 97, 150, 300, 364])
+def test_what_shrinks_a_lot_keeps_its_place_and_its_mean(side: int) -> None:
+    y, x = (np.mgrid[:side, :side] + 0.5) / side
+    picture = (255 * np.exp(-((x - 0.3) ** 2 + (y - 0.6) ** 2) / 0.02)).astype(np.uint8)
+    small = resized(picture, (SIDE, SIDE)).astype(float)
+    rows, columns = np.mgrid[:SIDE, :SIDE] + 0.5
+    assert (small * columns).sum() / small.sum() == pytest.approx(0.3 * SIDE, abs=0.5)
+    assert (small * rows).sum() / small.sum() == pytest.approx(0.6 * SIDE, abs=0.5)
+    assert small.mean() == pytest.approx(picture.mean(), abs=1.5)
+
+
+def test_a_crop_in_colour_has_the_levels_of_the_grey_one() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (100, 120, 3), np.uint8)
+    square = (-10.0, 7.0, 60.0, 60.0)
+    coloured = crop(image, square, SIDE)
+    assert coloured.shape == (SIDE, SIDE, 3)
+    grey = cv2.cvtColor(coloured, cv2.COLOR_BGR2GRAY)
+    np.testing.assert_allclose(grey.astype(int), crop_gray(image, square, SIDE).astype(int), atol=2)
 
 
 def test_what_leaves_the_frame_is_padded_not_squeezed() -> None:

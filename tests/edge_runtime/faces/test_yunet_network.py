@@ -1,0 +1,102 @@
+"""The network on the TFLite runtime computes what OpenCV computes from the same file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_edge.contract.errors import DetectorError
+from fer_edge.contract.tflite import open_interpreter
+from fer_edge.faces import weights
+from fer_edge.faces.yunet import YuNetDetector
+from fer_edge.faces.yunet_network import OUTPUTS, STRIDES, build, read_weights
+from fer_edge.records import Frame
+
+HEIGHT, WIDTH = 96, 160
+
+
+@pytest.fixture(scope="module")
+def onnx(fer_data: Path) -> Path:
+    return fer_data / "models" / weights.YUNET_FILE
+
+
+def noise(*shape: int) -> np.ndarray:
+    """Smooth enough for the network to answer with more than saturated values."""
+    coarse = np.random.default_rng(3).integers(0, 256, (*(max(2, n // 8) for n in shape[:2]), *shape[2:]), np.uint8)
+    return cv2.resize(coarse, shape[1::-1], interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_output_is_opencvs(onnx: Path, channels: int) -> None:
+    picture = noise(HEIGHT, WIDTH, 3) if channels == 3 else noise(HEIGHT, WIDTH)
+    net = cv2.dnn.readNetFromONNX(str(onnx))
+    net.setInput(cv2.dnn.blobFromImage(picture if channels == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)))
+    interpreter, _ = open_interpreter(build(read_weights(onnx), HEIGHT, WIDTH, channels), threads=1)
+    given = picture.astype(np.float32).reshape(1, HEIGHT, WIDTH, channels)
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], given)
+    interpreter.invoke()
+    for details, stride in zip(interpreter.get_output_details(), STRIDES, strict=True):
+        ours = interpreter.get_tensor(details["index"])
+        assert ours.shape == (1, HEIGHT // stride, WIDTH // stride, OUTPUTS)
+        ours = ours.reshape(-1, OUTPUTS)
+        probabilities = 1 / (1 + np.exp(-ours[:, :2]))
+        for name, columns in (("cls", probabilities[:, :1]), ("obj", probabilities[:, 1:]),
+                              ("bbox", ours[:, 2:6]), ("kps", ours[:, 6:])):  # fmt: skip
+            theirs = net.forward(f"{name}_{stride}").reshape(columns.shape)
+            np.testing.assert_allclose(columns, theirs, atol=2e-4, err_msg=f"{name}_{stride}")
+
+
+def test_faces_eyes_and_scores_are_those_of_opencvs_detector(fer_data: Path, onnx: Path) -> None:
+    clip = cv2.VideoCapture(str(fer_data / "faces" / "head-pose-face-detection-female-and-male.gif"))
+    detector, seen = YuNetDetector(onnx, width=640), 0
+    for _ in range(4):
+        _, image = clip.read()
+        height, width = image.shape[:2]
+        _, rows = cv2.FaceDetectorYN.create(str(onnx), "", (width, height), 0.5, 0.3, 500).detect(image)
+        ours = sorted(detector.scan(Frame(image=image, time=0.0, captured=0.0, source="test")), key=lambda d: d.box)
+        assert len(ours) == len(rows)
+        for found, row in zip(ours, sorted(rows.tolist()), strict=True):
+            assert found.eyes is not None
+            np.testing.assert_allclose([*found.box, *found.eyes[0], *found.eyes[1]], row[:8], atol=0.05)
+            assert found.score == pytest.approx(row[14], abs=1e-4)
+            seen += 1
+    assert seen >= 4
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_look_around_a_scanned_face_finds_it_again(fer_data: Path, onnx: Path, colour: bool) -> None:
+    _, image = cv2.VideoCapture(str(fer_data / "faces" / "book.mkv")).read()
+    frame = Frame(
+        image=image if colour else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), time=0.0, captured=0.0, source="test"
+    )
+    detector = YuNetDetector(onnx)
+    (scanned,) = detector.scan(frame)
+    x, y, width, height = scanned.box
+    (looked,) = detector.look(frame, (x + 0.1 * width, y - 0.1 * height, width, height))
+    np.testing.assert_allclose(looked.box, scanned.box, atol=0.15 * width)
+
+
+def test_nothing_of_an_earlier_frame_is_left_beside_a_smaller_one(fer_data: Path, onnx: Path) -> None:
+    _, image = cv2.VideoCapture(str(fer_data / "faces" / "book.mkv")).read()
+    detector = YuNetDetector(onnx, width=640)
+    (before,) = detector.scan(Frame(image=image, time=0.0, captured=0.0, source="test"))
+    below = round(before.box[1]) - 2
+    # Same multiple of 32, so the same network, whose lower rows last held a face.
+    dark = np.zeros_like(image[: 480 - 31])
+    assert below > 0
+    assert not detector.scan(Frame(image=dark, time=0.0, captured=0.0, source="test"))
+    (again,) = detector.scan(Frame(image=image, time=0.0, captured=0.0, source="test"))
+    assert again == before
+
+
+def test_another_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, onnx: Path) -> None:
+    class Smaller:
+        def getLayerNames(self) -> list[str]:  # noqa: N802 - OpenCV's name
+            return []
+
+    monkeypatch.setattr(cv2.dnn, "readNetFromONNX", lambda path: Smaller())
+    with pytest.raises(DetectorError, match="another network than YuNet"):
+        read_weights(onnx)
