@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable
@@ -42,33 +43,46 @@ class Broker:
             self._process.wait()
             self._process = None
 
+    def reload(self) -> None:
+        """Read passwords and rules again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     def pause(self, paused: bool) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
 
 
 class Subscriber:
-    """Hears everything under `fer/`, as topic, payload and whether it was retained."""
+    """Hears everything that `topics` matches, as topic, payload and whether it was retained."""
 
-    def __init__(self, port: int, user: str | None = None, password: str | None = None) -> None:
+    def __init__(
+        self, port: int, user: str | None = None, password: str | None = None, *,
+        tls: ssl.SSLContext | None = None, topics: str = "fer/#",
+    ) -> None:  # fmt: skip
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
         self.heard: list[tuple[str, bytes, bool]] = []
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.username_pw_set(user, password)
+        if tls is not None:
+            self._client.tls_set_context(tls)
         subscribed: list[object] = []
         self._client.on_subscribe = lambda *arguments: subscribed.append(arguments)
         self._client.on_message = lambda client, data, message: self.heard.append(
             (message.topic, message.payload, message.retain)
         )
-        self._client.connect("127.0.0.1", port)
+        self._client.connect("localhost" if tls else "127.0.0.1", port)
         self._client.loop_start()
-        self._client.subscribe("fer/#", qos=2)
+        self._client.subscribe(topics, qos=2)
         until(lambda: bool(subscribed), "the subscription is confirmed")
 
     def payloads(self, topic: str) -> list[bytes]:
         return [payload for heard, payload, _ in self.heard if heard == topic]
+
+    def say(self, topic: str, payload: bytes) -> None:
+        self._client.publish(topic, payload, qos=1).wait_for_publish(20)
 
     def close(self) -> None:
         self._client.disconnect()

@@ -1,4 +1,4 @@
-"""Where events go: standard output, files, MQTT. A new sink is one file and one line in `SINKS`."""
+"""Where events go: terminal, files, brokers, web servers, pins, commands. A new one is a file and a line in `SINKS`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from fer_edge.contract.errors import UsageError
-from fer_edge.publish import file, mqtt, stdout
+from fer_edge.publish import command, file, gpio, mqtt, stdout, webhook
 from fer_edge.publish.event import Event
+from fer_edge.publish.health import SinkHealth
+from fer_edge.publish.homeassistant import forget
 from fer_edge.publish.sinks import Sinks
 from fer_edge.publish.spec import SinkContext
 from fer_edge.seams import EventSink
 
-__all__ = ["SINKS", "Event", "Kind", "SinkContext", "Sinks", "open_sink", "open_sinks"]
+__all__ = ["SINKS", "Event", "Kind", "SinkContext", "SinkHealth", "Sinks", "forget", "open_sink", "open_sinks"]
 
 
 class Kind(NamedTuple):
@@ -28,6 +30,10 @@ SINKS: dict[str, Kind] = {
     "file": Kind(file.FORM, file.open_file),
     "mqtt": Kind(mqtt.FORM, mqtt.open_mqtt),
     "mqtts": Kind(mqtt.FORM_TLS, mqtt.open_mqtt),
+    "https": Kind(webhook.FORM, webhook.open_webhook),
+    "http": Kind(webhook.FORM_PLAIN, webhook.open_webhook),
+    "gpio": Kind(gpio.FORM, gpio.open_gpio),
+    "exec": Kind(command.FORM, command.open_command),
 }
 """The kinds of sinks by scheme: what stands before the colon of a spec."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from fer_edge.contract.errors import PublishError, UsageError
 from fer_edge.publish.background import BackgroundSink
 from fer_edge.publish.event import Event
-from fer_edge.publish.spec import SinkContext, whole_number_options
+from fer_edge.publish.spec import SinkContext, spec_options
 from fer_edge.seams import EventSink
 
 FORM = "file:PATH[?max_mb=10&keep=3]"
@@ -39,13 +39,13 @@ def open_file(spec: str, context: SinkContext) -> EventSink:
     path, _, query = spec.removeprefix("file:").partition("?")
     if not path:
         raise UsageError(f"output 'file:' lacks its path; it is written {FORM}")
-    options = whole_number_options(query, FORM, max_mb=(10, range(1, 100_001)), keep=(3, range(1, 1001)))
+    options = spec_options(query, FORM, max_mb=(10, range(1, 100_001)), keep=(3, range(1, 1001)))
     return BackgroundSink(
         FileSink(
             Path(path).expanduser(),
             every_frame=context.every_frame,
-            max_bytes=options["max_mb"] * 1_000_000,
-            keep=options["keep"],
+            max_bytes=int(options["max_mb"]) * 1_000_000,
+            keep=int(options["keep"]),
         )
     )
 

@@ -1,39 +1,38 @@
-"""Events to an MQTT broker, protocol version 5 (OASIS MQTT 5.0)."""
+"""Events to an MQTT broker: written ahead to disk, delivered in order, deleted when the broker has them."""
 
 from __future__ import annotations
 
+import json
 import logging
-import os
-import sys
+import queue
 import threading
 import time
 from collections import deque
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fer_edge.contract.errors import ConfigError, MissingExtraError, UsageError
-from fer_edge.publish.event import Event
-from fer_edge.publish.spec import SinkContext, whole_number_options
+from fer_edge.publish import homeassistant
+from fer_edge.publish.broker import FORM, FORM_TLS, Broker, parse_broker
+from fer_edge.publish.changes import Changes
+from fer_edge.publish.connection import Acknowledged, Connected, Connection, Heard, Note
+from fer_edge.publish.event import Event, timestamp
+from fer_edge.publish.health import SinkHealth
+from fer_edge.publish.spec import SinkContext
+from fer_edge.records import FrameResult
 
 if TYPE_CHECKING:
-    import ssl
+    from paho.mqtt.client import MQTTMessageInfo
 
-    from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessageInfo
-    from paho.mqtt.properties import Properties
-    from paho.mqtt.reasoncodes import ReasonCode
+    from fer_edge.publish.spool import Spool
 
-FORM = "mqtt://[USER@]HOST[:PORT]/TOPIC[?qos=0]"
-FORM_TLS = FORM.replace("mqtt:", "mqtts:")
+__all__ = ["FORM", "FORM_TLS", "MqttSink", "open_mqtt"]
+
+_log = logging.getLogger(__name__)
 
 MAX_PENDING = 1000
-"""Events that may wait for a slow broker; further ones are dropped and counted."""
+"""Events that may wait in memory, for the disk or (at qos 0) for the broker; further ones are dropped and counted."""
 
-RECONNECT_S = (1, 120)
-"""First and longest pause between attempts to connect, seconds; doubled in between."""
-
-KEEPALIVE_S = 30
-"""A broker that is silent for one and a half times this long is given up, seconds."""
+WINDOW = 20
+"""Messages on their way to the broker at a time; what it has not acknowledged is sent again in the same order."""
 
 FIRST_CONNECT_S = 2.0
 """Time that opening waits for the broker's first answer, so that a short run loses nothing, seconds."""
@@ -41,260 +40,321 @@ FIRST_CONNECT_S = 2.0
 CLOSE_S = 1.0
 """Time that closing may take, seconds."""
 
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
+REFUSED_S = (1.0, 120.0)
+"""First and longest pause after a message that the broker did not accept, seconds; doubled in between."""
 
-_log = logging.getLogger(__name__)
+_TIDY_S = 5.0
+"""Deletions wait so long for the next write, so that an event costs a card one commit and not two, seconds."""
+
+_TICK_S = 0.5
 
 
-class Broker(NamedTuple):
-    """Where and as whom to publish.
+class _Taken(NamedTuple):
+    event: Event
+    picked: bool
+    framed: bool
 
-    Attributes:
-        host, port: of the broker.
-        topic: that events go to; TOPIC/availability says online or offline.
-        qos: 0, 1 or 2, of the events.
-        user, password: or None.
-        tls: how to secure the connection, or None for none.
-    """
 
-    host: str
-    port: int
-    topic: str
-    qos: int
-    user: str | None
-    password: str | None
-    tls: ssl.SSLContext | None
+class _Close(NamedTuple):
+    deadline: float
 
 
 def open_mqtt(spec: str, context: SinkContext) -> MqttSink:
-    """Open `mqtt://` or `mqtts://`; with `?qos=1` or `?qos=2` the broker confirms each event.
+    """Open `mqtt://` or `mqtts://`.
 
-    The user may stand in the spec or in FER_EDGE_MQTT_USER. The password comes from FER_EDGE_MQTT_PASSWORD
-    or from the file that FER_EDGE_MQTT_PASSWORD_FILE names and is used where there is a user; it never stands
-    in the spec, which everybody on the machine can read. `mqtts` trusts the system's certificates, or those in
-    the file FER_EDGE_MQTT_CA.
+    The user may stand in the spec or in FER_EDGE_MQTT_USER. The password is the secret `mqtt_password`
+    (`read_secret`) and is used where there is a user; it never stands in the spec, which everybody on the
+    machine can read. `mqtts` trusts the system's certificates, or those in the file FER_EDGE_MQTT_CA, and
+    shows the one in FER_EDGE_MQTT_CERT with its key FER_EDGE_MQTT_KEY.
 
     Raises:
         UsageError: the spec is malformed or holds a password.
         ConfigError: the password or the certificates cannot be read.
         MissingExtraError: paho-mqtt is not installed.
+        PublishError: another process publishes to the same topic of the same broker.
     """
-    return MqttSink(parse_broker(spec), every_frame=context.every_frame)
+    from fer_edge.publish.spool import Spool, spool_file  # SQLite is for those who use it
 
-
-def parse_broker(spec: str) -> Broker:
-    """Read a spec and the FER_EDGE_MQTT_* environment; raises as `open_mqtt`."""
-    form = FORM_TLS if spec.startswith("mqtts:") else FORM
+    broker = parse_broker(spec)
+    kept = context.state if broker.qos else None
+    path = kept and spool_file(kept, f"{broker.host}:{broker.port}/{broker.topic}")
+    spool = Spool(path, max_bytes=broker.spool_bytes)
     try:
-        url = urlsplit(spec)
-        host, port = url.hostname or "", url.port
-        host.encode("idna")
-    except ValueError as error:  # not shown: it may quote the spec, and the spec may hold a password
-        raise UsageError(f"an MQTT output has a host or a port that cannot be used; it is written {form}") from error
-    if url.password is not None:
-        raise UsageError(
-            "an MQTT output must not hold a password, which everybody on this machine could read; "
-            "put it into FER_EDGE_MQTT_PASSWORD or into a file that FER_EDGE_MQTT_PASSWORD_FILE names"
-        )
-    if not host or port == 0:
-        raise UsageError(f"an MQTT output lacks its host or names port 0; it is written {form}")
-    topic = unquote(url.path.removeprefix("/"))
-    # urlsplit() takes a # for the beginning of a fragment.
-    if not topic or "#" in spec or any(character in topic for character in "#+\0") or len(topic.encode()) > 65_000:
-        raise UsageError(f"an MQTT output needs a topic, in which # and + are not allowed; it is written {form}")
-    user = unquote(url.username) if url.username else os.environ.get("FER_EDGE_MQTT_USER")
-    return Broker(
-        host=host,
-        port=port or _PORTS[url.scheme],
-        topic=topic,
-        qos=whole_number_options(url.query, form, qos=(0, range(3)))["qos"],
-        user=user or None,
-        password=_password() if user else None,
-        tls=_tls() if url.scheme == "mqtts" else None,
-    )
+        sink = MqttSink(broker, context, spool)
+    except BaseException:
+        spool.close()
+        raise
+    sink.wait_until_tried(FIRST_CONNECT_S)
+    return sink
 
 
 class MqttSink:
-    """Publishes from a thread of its own; once open it never waits for the broker.
+    """Publishes from a thread of its own; never waits for disk or broker.
 
-    While the broker is away, connecting goes on with growing pauses, and events are dropped and counted:
-    they tell what is seen now. TOPIC/availability is retained: `online` while connected, else `offline`
-    (the last will, so also after a power cut).
-
-    Attributes:
-        dropped: events that found no connection or no room.
-        refused: messages that the broker took but did not accept (needs qos 1 or 2).
+    TOPIC           stable changes and one event a second, at `qos`; with 1 and 2 through the spool
+    TOPIC/frames    if asked for, every frame with faces (with `every_frame` all of them), at qos 0
+    TOPIC/availability, TOPIC/status, TOPIC/stats    retained: online or offline; what runs; how it runs
+    TOPIC/state     with discovery, retained: what is seen now, never what was seen during an outage
 
     Args:
         broker: where to.
-        every_frame: whether to take frames without faces.
+        context: device, run and the board's state.
+        spool: keeps what the broker has not acknowledged; closed at the end.
+        every_frame: see `TOPIC/frames`.
 
     Raises:
         MissingExtraError: paho-mqtt is not installed.
     """
 
-    def __init__(self, broker: Broker, *, every_frame: bool) -> None:
-        try:
-            from paho.mqtt.client import Client
-            from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-        except ImportError as error:
-            raise MissingExtraError("an MQTT output", "mqtt") from error
-        self.every_frame = every_frame
-        self.dropped = 0
-        self.refused = 0
-        self._topic, self._qos = broker.topic, broker.qos
-        self._where = f"{broker.host}:{broker.port}"
-        self.name = f"MQTT broker {self._where}"
-        self._pending: deque[MQTTMessageInfo] = deque()
-        self._tried = threading.Event()
-        self._online = threading.Event()
-        self._ended = threading.Event()
-        self._closing = False
-        self._said: set[str] = set()
-        # The broker chooses the client's name: two outputs to one broker must not push each other out.
-        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-        self._client.username_pw_set(broker.user, broker.password)
-        if broker.tls is not None:
-            self._client.tls_set_context(broker.tls)
-        self._client.max_queued_messages_set(MAX_PENDING)
-        self._client.reconnect_delay_set(*RECONNECT_S)
-        self._client.will_set(self._availability, "offline", qos=1, retain=True)
-        self._client.on_connect = self._on_connect
-        self._client.on_connect_fail = self._on_connect_fail
-        self._client.on_disconnect = self._on_disconnect
-        self._client.on_publish = self._on_publish
-        self._client.connect_async(broker.host, broker.port, keepalive=KEEPALIVE_S)
-        self._client.loop_start()
-        self._tried.wait(FIRST_CONNECT_S)
+    every_frame = True  # that nobody is there any more is a change too
+
+    def __init__(self, broker: Broker, context: SinkContext, spool: Spool) -> None:
+        self._broker, self._context, self._spool = broker, context, spool
+        self._inbox: queue.SimpleQueue[Note | _Taken | _Close] = queue.SimpleQueue()
+        self._changes = Changes()
+        # The loop's thread counts what it puts in, the sink's what it takes out: neither waits for the other.
+        self._put = self._got = self._overflowed = self._frames = 0
+        self._latest: FrameResult | None = None
+        self._delivered = self._dropped = self._refused = self._reconnects = 0
+        self._in_flight: dict[int, int] = {}
+        self._unconfirmed: deque[MQTTMessageInfo] = deque()
+        self._done: list[int] = []
+        self._sent = 0
+        self._pause_s = 0.0
+        self._resume = 0.0
+        self._started = self._progress = self._tidied = time.monotonic()
+        self._stats_at, self._stats_frames, self._lost_before = self._started, 0, 0
+        self._closing: _Close | None = None
+        self._failure: Exception | None = None
+        self._connection = Connection(
+            broker,
+            self._inbox.put,
+            meanwhile="events wait in the spool" if broker.qos else "events are dropped",
+            listen_to=f"{broker.discovery}/status" if broker.discovery else None,
+        )
+        self.name = self._connection.name
+        self._thread = threading.Thread(target=self._work, name=f"publish {self.name}", daemon=True)
+        self._thread.start()
 
     def publish(self, event: Event) -> None:
-        """Hand one event to the network thread; dropped and counted where there is no connection or no room."""
-        self._settle()
-        if not self._online.is_set() or len(self._pending) >= MAX_PENDING:
-            self.dropped += 1
+        """Take one frame's event; dropped and counted where a thousand wait already."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        result = event.result
+        self._frames += 1
+        self._latest = result
+        picked = self._changes.picks(result)
+        framed = self._broker.frames and bool(result.faces or self._context.every_frame)
+        if not (picked or framed):
             return
-        self._pending.append(self._client.publish(self._topic, event.json, qos=self._qos))
+        if self._put - self._got >= MAX_PENDING:
+            self._overflowed += 1
+            return
+        self._put += 1
+        self._inbox.put(_Taken(event, picked, framed))
+
+    def health(self) -> SinkHealth:
+        """The sink's counters. Progress is what the disk took; an absent broker is none of the sink's business."""
+        queued = self._put - self._got
+        return SinkHealth(
+            name=f"{self.name}/{self._broker.topic}",
+            queued=queued,
+            spooled=self._waiting(),
+            spool_bytes=self._spool.size_bytes,
+            delivered=self._delivered,
+            dropped=self._overflowed + self._dropped + self._spool.dropped,
+            refused=self._refused,
+            reconnects=self._reconnects,
+            connected=self._connection.online.is_set(),
+            last_progress=self._progress if queued else time.monotonic(),
+        )
+
+    def wait_until_tried(self, timeout_s: float) -> None:
+        """Wait for the end of the first attempt to connect, good or bad."""
+        self._connection.tried.wait(timeout_s)
 
     def close(self) -> None:
-        """Deliver what is pending, for at most a second, and say `offline`."""
-        if self._closing:
+        """Deliver what is pending, for at most a second, and say `offline`; what is left stays in the spool."""
+        if self._closing is not None:
             return
-        self._closing = True
-        deadline = time.monotonic() + CLOSE_S
-        if self._online.is_set():
-            self._flush(deadline)
-            self._client.disconnect(_with_will())
-            # Not loop_stop(): it would wait for an attempt to connect. The thread is a daemon and ends itself.
-            self._ended.wait(max(0.0, deadline - time.monotonic()))
+        self._closing = _Close(time.monotonic() + CLOSE_S)
+        self._inbox.put(self._closing)
+        self._thread.join(CLOSE_S + _TICK_S)
+        health = self.health()
+        if health.dropped or health.refused:
+            _log.warning("%s: dropped %d events, was refused %d", self.name, health.dropped, health.refused)
+        if health.spooled and self._spool.on_disk:
+            _log.info("%s: %d events wait on disk for the next start", self.name, health.spooled)
+
+    # What follows runs in the sink's own thread.
+
+    def _work(self) -> None:
+        try:
+            while self._closing is None or not self._finished(self._closing.deadline):
+                self._take(self._notes())
+                if self._connection.online.is_set():
+                    self._feed()
+                    if time.monotonic() - self._stats_at >= self._broker.stats_s:
+                        self._tell_how_it_runs()
+            self._spool.store((), self._done)
+            self._done = []
+        except Exception as error:  # raised in the loop: a thread that died unheard would lose everything
+            self._failure = error
+        finally:
+            self._connection.close(max(0.1, self._closing.deadline - time.monotonic()) if self._closing else 0.1)
+            self._spool.close()
+
+    def _finished(self, deadline: float) -> bool:
+        if time.monotonic() >= deadline:
+            return True
+        if self._put > self._got:
+            return False
+        return not self._connection.online.is_set() or not (self._unconfirmed or self._waiting())
+
+    def _waiting(self) -> int:
+        """Messages in the spool that the broker has not acknowledged."""
+        # One that was acknowledged may have had to make room before it was deleted.
+        return max(0, len(self._spool) - len(self._done))
+
+    def _notes(self) -> list[Note | _Taken | _Close]:
+        # While closing, what went out at qos 0 is asked for, since paho tells nobody.
+        wait_s = 0.01 if self._closing is not None else _TICK_S
+        notes: list[Note | _Taken | _Close] = []
+        try:
+            notes.append(self._inbox.get(timeout=wait_s))
+            while len(notes) < MAX_PENDING:
+                notes.append(self._inbox.get_nowait())
+        except queue.Empty:
+            pass
+        return notes
+
+    def _take(self, notes: list[Note | _Taken | _Close]) -> None:
+        taken = [note for note in notes if isinstance(note, _Taken)]
+        for note in notes:
+            if isinstance(note, Connected):
+                self._reconnects += note.again
+                self._introduce()
+            elif isinstance(note, Acknowledged):
+                self._settle(note)
+            elif isinstance(note, Heard) and note.payload == homeassistant.BIRTH:
+                self._introduce()
+        self._confirm()
+        picked = [note.event.json for note in taken if note.picked]
+        if self._broker.qos:
+            tidy = len(self._done) >= WINDOW * 4 or time.monotonic() - self._tidied >= _TIDY_S
+            if picked or (self._done and tidy):
+                self._spool.store(picked, self._done)
+                self._done, self._tidied = [], time.monotonic()
         else:
-            self._client.disconnect()
-        self._settle()
-        self.dropped += len(self._pending)
-        self._pending.clear()
-        if self.dropped or self.refused:
-            _log.warning("%s: dropped %d events, refused %d", self.name, self.dropped, self.refused)
+            for payload in picked:
+                self._send_unconfirmed(self._broker.topic, payload)
+        for note in taken:
+            if note.framed:
+                self._send_unconfirmed(f"{self._broker.topic}/frames", note.event.json)
+        if taken:
+            self._tell_what_is_seen(taken[-1].event.result)
+        self._got += len(taken)
+        self._progress = time.monotonic()
 
-    @property
-    def _availability(self) -> str:
-        return f"{self._topic}/availability"
+    def _feed(self) -> None:
+        """Send what waits in the spool, oldest first, as far as the window allows."""
+        if time.monotonic() < self._resume or (self._pause_s and self._in_flight):
+            return
+        # After a refusal one message tries whether the others are welcome.
+        room = (1 if self._pause_s else WINDOW) - len(self._in_flight)
+        if room <= 0 or self._sent >= self._spool.newest:
+            return
+        for id, payload in self._spool.after(self._sent, room):
+            info = self._connection.publish(self._broker.topic, payload, qos=self._broker.qos)
+            self._in_flight[info.mid] = id
+            self._sent = id
 
-    def _settle(self) -> None:
-        """Forget the oldest pending events whose fate is known."""
-        while self._pending:
+    def _settle(self, note: Acknowledged) -> None:
+        id = self._in_flight.pop(note.mid, None)
+        self._refused += note.refused
+        if id is None:
+            return
+        if not note.refused:
+            self._delivered += 1
+            self._pause_s = 0.0
+        if not note.refused or note.for_ever:
+            self._done.append(id)
+            return
+        # Rules can be mended: it is kept, and tried again from the oldest on.
+        if time.monotonic() >= self._resume:
+            self._pause_s = min(max(2 * self._pause_s, REFUSED_S[0]), REFUSED_S[1])
+            self._resume = time.monotonic() + self._pause_s
+        self._sent = min(self._sent, id - 1)
+
+    def _send_unconfirmed(self, topic: str, payload: bytes) -> None:
+        if not self._connection.online.is_set() or len(self._unconfirmed) >= MAX_PENDING:
+            self._dropped += 1
+            return
+        self._unconfirmed.append(self._connection.publish(topic, payload))
+
+    def _confirm(self) -> None:
+        """Forget the oldest messages at qos 0 whose fate is known."""
+        while self._unconfirmed:
             try:
-                if not self._pending[0].is_published():
+                if not self._unconfirmed[0].is_published():
                     return
+                self._delivered += 1
             except (RuntimeError, ValueError):
-                self.dropped += 1  # the connection broke before it was sent
-            self._pending.popleft()
+                self._dropped += 1  # the connection broke before it was sent
+            self._unconfirmed.popleft()
 
-    def _flush(self, deadline: float) -> None:
-        for info in self._pending:
-            try:
-                info.wait_for_publish(max(0.0, deadline - time.monotonic()))
-            except (RuntimeError, ValueError):
-                continue  # lost with its connection
+    def _introduce(self) -> None:
+        """Say who we are: after connecting, and when Home Assistant or the broker has forgotten it."""
+        if self._broker.discovery:
+            topic = homeassistant.discovery_topic(self._broker, self._context.device)
+            self._connection.publish(topic, homeassistant.discovery(self._broker, self._context), qos=1, retain=True)
+            if self._latest is not None:
+                self._tell_what_is_seen(self._latest)
+        self._tell_how_it_runs()
 
-    # What follows runs in the network thread.
+    def _tell_what_is_seen(self, result: FrameResult) -> None:
+        if self._broker.discovery and self._connection.online.is_set():
+            self._connection.publish(f"{self._broker.topic}/state", homeassistant.state(result), retain=True)
 
-    def _on_connect(
-        self, client: Client, data: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
-    ) -> None:
-        if reason.is_failure:
-            self._say_once("refused", f"refuses us ({reason}); check user, password and the broker's access rules")
-            self._tried.set()
-            return
-        if self._closing:
-            client.disconnect()
-            return
-        _log.info("connected to %s, publishing to %s", self.name, self._topic)
-        self._said.clear()
-        # Quality 0: were it lost with this connection, the next one would say it again.
-        client.publish(self._availability, "online", qos=0, retain=True)
-        self._online.set()
-        self._tried.set()
+    def _tell_how_it_runs(self) -> None:
+        now, frames = time.monotonic(), self._frames
+        uptime_s = now - self._started
+        status = {
+            **self._context.facts(),
+            "device": self._context.device,
+            "run": self._context.run,
+            "started": timestamp(time.time() - uptime_s),
+            "uptime_s": round(uptime_s),
+        }
+        elapsed = now - self._stats_at
+        # Right after a connection the interval is too short to count in.
+        rate = round((frames - self._stats_frames) / elapsed, 1) if elapsed >= 1.0 else None
+        self._stats_at, self._stats_frames = now, frames
+        self._say("status", status)
+        self._say("stats", {"time": timestamp(time.time()), "frames": frames, "frames_per_s": rate} | self._figures())
 
-    def _on_connect_fail(self, client: Client, data: object) -> None:
-        # paho calls this while it handles the exception, which alone knows the reason.
-        reason = sys.exc_info()[1]
-        self._say_once("away", f"cannot be reached ({reason})")
-        self._tried.set()
+    def _figures(self) -> dict[str, Any]:
+        health, result = self.health(), self._latest
+        board = self._context.board() if self._context.board else None
+        losing, self._lost_before = health.dropped > self._lost_before, health.dropped
+        words = homeassistant.HEALTH
+        return {
+            "faces": len(result.faces) if result else 0,
+            "temperature_c": board.temperature_c if board else None,
+            "throttled": board.throttled if board else None,
+            "health": words[1] if board and board.slowed
+            else words[2] if board and board.under_voltage
+            else words[3] if losing else words[0],
+            "queued": health.queued,
+            "spooled": health.spooled,
+            "spool_bytes": health.spool_bytes,
+            "delivered": health.delivered,
+            "dropped": health.dropped,
+            "refused": health.refused,
+            "reconnects": health.reconnects,
+        }  # fmt: skip
 
-    def _on_disconnect(
-        self, client: Client, data: object, flags: DisconnectFlags, reason: ReasonCode, properties: Properties | None
-    ) -> None:
-        was_online = self._online.is_set()
-        self._online.clear()
-        if self._closing:
-            self._ended.set()
-        elif was_online:
-            # Where the broker said nothing, paho has only "Unspecified error".
-            why = reason if flags.is_disconnect_packet_from_server else "the connection broke"
-            self._say_once("away", f"has gone ({why})")
-
-    def _on_publish(
-        self, client: Client, data: object, mid: int, reason: ReasonCode, properties: Properties | None
-    ) -> None:
-        if reason.is_failure:
-            self.refused += 1
-            self._say_once("publish", f"does not accept {self._topic} ({reason}); check the broker's access rules")
-
-    def _say_once(self, kind: str, what: str) -> None:
-        """One line in the log for each kind of trouble until the next connection."""
-        if kind in self._said or self._closing:
-            return
-        self._said.add(kind)
-        going_on = "" if kind == "publish" else "; events are dropped until it is back, still trying"
-        _log.warning("%s %s%s", self.name, what, going_on)
-
-
-def _with_will() -> ReasonCode:
-    from paho.mqtt.packettypes import PacketTypes
-    from paho.mqtt.reasoncodes import ReasonCode
-
-    return ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message")
-
-
-def _password() -> str | None:
-    name = os.environ.get("FER_EDGE_MQTT_PASSWORD_FILE")
-    if not name:
-        return os.environ.get("FER_EDGE_MQTT_PASSWORD")
-    try:
-        return Path(name).read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError(
-            f"the password file {name} of FER_EDGE_MQTT_PASSWORD_FILE cannot be read ({reason})"
-        ) from error
-
-
-def _tls() -> ssl.SSLContext:
-    import ssl
-
-    authority = os.environ.get("FER_EDGE_MQTT_CA")
-    try:
-        return ssl.create_default_context(cafile=authority or None)
-    except OSError as error:  # a missing file, or one without certificates
-        raise ConfigError(
-            f"the certificates {authority} of FER_EDGE_MQTT_CA cannot be read ({error.strerror or error})"
-        ) from error
+    def _say(self, name: str, values: dict[str, Any]) -> None:
+        payload = json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+        self._connection.publish(f"{self._broker.topic}/{name}", payload, retain=True)

@@ -10,6 +10,7 @@ from typing import Self
 
 from fer_edge.contract.errors import PublishError, ReaderGoneError
 from fer_edge.publish.event import Event
+from fer_edge.publish.health import SinkHealth
 from fer_edge.publish.spec import SinkContext
 from fer_edge.records import FrameResult
 from fer_edge.seams import EventSink
@@ -49,6 +50,10 @@ class Sinks:
             except PublishError as error:
                 self._leave_out(sink, error)
         return bool(self._sinks)
+
+    def health(self) -> tuple[SinkHealth, ...]:
+        """The counters of each sink that still works; may be asked from any thread."""
+        return tuple(sink.health() for sink in tuple(self._sinks))
 
     def close(self) -> None:
         """Close all sinks; may be called twice."""

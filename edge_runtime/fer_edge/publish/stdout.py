@@ -30,7 +30,10 @@ def open_stdout(spec: str, context: SinkContext) -> EventSink:
         raise PublishError("standard output is closed; redirect it to a file or choose another --publish")
     if sys.stdout.isatty():
         return TerminalSink(sys.stdout)
-    return BackgroundSink(StdoutSink(sys.stdout.buffer, every_frame=context.every_frame))
+    # Unbuffered: a thread that waits for a stalled reader would hold the buffer's lock, and the interpreter aborts
+    # at its end where it cannot take it.
+    stream = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
+    return BackgroundSink(StdoutSink(stream, every_frame=context.every_frame))
 
 
 class StdoutSink:

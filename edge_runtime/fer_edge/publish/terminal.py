@@ -14,6 +14,7 @@ from typing import TextIO
 
 from fer_edge.contract.errors import PublishError
 from fer_edge.publish.event import Event
+from fer_edge.publish.health import SinkHealth
 from fer_edge.records import Face, FrameResult
 
 REDRAW_S = 0.1
@@ -66,6 +67,7 @@ class TerminalSink:
         self._on_screen = False
         self._latest: FrameResult | None = None
         self._waiting = False
+        self._taken = 0
         self._handlers = [handler for handler in logging.getLogger().handlers if _shows(handler)]
         for handler in self._handlers:
             handler.addFilter(self._make_way)
@@ -82,8 +84,13 @@ class TerminalSink:
         while len(self._arrivals) > 2 and self._arrivals[0] < now - RATE_WINDOW_S:
             self._arrivals.popleft()
         self._latest, self._waiting = event.result, True
+        self._taken += 1
         if now - self._drawn_at >= (REDRAW_S if self._in_place else PLAIN_REDRAW_S):
             self._draw(now)
+
+    def health(self) -> SinkHealth:
+        """How many results were shown; drawing happens at once, so nothing ever waits."""
+        return SinkHealth(name=self.name, delivered=self._taken, last_progress=time.monotonic())
 
     def close(self) -> None:
         """Draw the last frame and end the line."""
@@ -152,6 +159,9 @@ def layout(result: FrameResult, *, rate: float | None, width: int, ramp: str) ->
         spans += _fitting(result.faces, result.labels, room, ramp)
     else:
         spans.append(("no face", _DIM))
+    dropped = [(_GAP, ""), (f"{result.dropped} dropped", _DIM)]
+    if result.dropped and _columns(spans) + _columns(dropped) <= width:
+        spans += dropped
     name = [(_GAP, ""), (_printable(result.name or ""), _DIM)]
     if result.name is not None and _columns(spans) + _columns(name) <= width:
         spans += name

@@ -6,9 +6,11 @@ import threading
 import time
 
 import pytest
+from broker import until
 
 from fer_edge.contract.errors import PublishError
-from fer_edge.publish.background import CAPACITY, BackgroundSink
+from fer_edge.publish import background
+from fer_edge.publish.background import CAPACITY, BackgroundSink, UndeliveredError
 from fer_edge.publish.event import Event
 from results import result
 
@@ -57,7 +59,7 @@ def test_a_live_source_never_waits_and_loses_the_oldest(caplog: pytest.LogCaptur
     sink = BackgroundSink(recorder)
     for seq in range(CAPACITY + 50):
         sink.publish(event(seq))
-    assert 49 <= sink.dropped <= 50, "one may be in the hands of the sink"
+    assert 49 <= sink.health().dropped <= 50, "one may be in the hands of the sink"
     recorder.gate.set()
     sink.close()
     assert recorder.taken[-CAPACITY:] == list(range(50, CAPACITY + 50))
@@ -72,7 +74,7 @@ def test_a_file_waits_and_loses_nothing() -> None:
         sink.publish(event(seq, name=f"clip.mkv#{seq}"))
     sink.close()
     assert recorder.taken == list(range(3 * CAPACITY))
-    assert sink.dropped == 0
+    assert sink.health().dropped == 0
 
 
 @pytest.mark.parametrize("name", [None, "clip.mkv#1"])
@@ -118,3 +120,109 @@ def test_a_sink_that_hangs_does_not_hold_up_the_end(caplog: pytest.LogCaptureFix
     assert time.monotonic() - began < 5
     assert "within a second" in caplog.text
     recorder.gate.set()
+
+
+class Moody(Recorder):
+    """Refuses each event as often as `refusals` says."""
+
+    def __init__(self, refusals: int, *, again: bool = True) -> None:
+        super().__init__()
+        self.gate.set()
+        self.attempts: list[int] = []
+        self._refusals, self._again = refusals, again
+
+    def publish(self, event: Event) -> None:
+        self.attempts.append(event.result.seq)
+        if self.attempts.count(event.result.seq) <= self._refusals:
+            raise UndeliveredError("is in a mood", again=self._again)
+        super().publish(event)
+
+
+def test_an_event_is_tried_again_as_often_as_asked_and_the_others_follow(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(background, "RETRY_S", 0.001)
+    for refusals, delivered in ((2, [0, 1]), (3, [])):
+        moody = Moody(refusals)
+        sink = BackgroundSink(moody, retries=2)
+        sink.publish(event(0))
+        sink.publish(event(1))
+        until(lambda sink=sink: sink.health().delivered + sink.health().refused == 2, "both are settled")
+        sink.close()
+        assert moody.taken == delivered
+        assert moody.attempts == [0, 0, 0, 1, 1, 1]
+        assert (sink.health().delivered, sink.health().refused) == (len(delivered), 2 - len(delivered))
+    assert len([said for said in caplog.messages if "is in a mood" in said]) == 3, "once for each time it went wrong"
+
+
+def test_an_event_that_will_never_get_through_is_tried_once() -> None:
+    moody = Moody(1, again=False)
+    sink = BackgroundSink(moody, retries=5)
+    sink.publish(event(0))
+    sink.publish(event(1))
+    sink.close()
+    assert moody.attempts == [0, 1]
+    assert sink.health().refused == 2
+
+
+def test_closing_does_not_wait_for_further_attempts() -> None:
+    sink = BackgroundSink(Moody(100), retries=100)
+    sink.publish(event(0))
+    began = time.monotonic()
+    sink.close()
+    assert time.monotonic() - began < 10
+
+
+def test_a_lossy_sink_never_waits_for_a_file_either() -> None:
+    recorder = Recorder()
+    sink = BackgroundSink(recorder, lossy=True)
+    for seq in range(CAPACITY + 50):
+        sink.publish(event(seq, name=f"clip.mkv#{seq}"))
+    assert 49 <= sink.health().dropped <= 50
+    recorder.gate.set()
+    sink.close()
+
+
+def test_several_threads_work_at_a_time_and_the_sink_is_closed_once() -> None:
+    barrier = threading.Barrier(4)
+
+    class Together(Recorder):
+        def publish(self, event: Event) -> None:
+            barrier.wait(10)
+            self.taken.append(event.result.seq)
+
+    together = Together()
+    sink = BackgroundSink(together, threads=4)
+    for seq in range(4):
+        sink.publish(event(seq))
+    sink.close()
+    assert sorted(together.taken) == [0, 1, 2, 3]
+    assert together.closed == 1
+
+
+def test_health_tells_work_from_rest_and_standstill() -> None:
+    recorder = Recorder()
+    sink = BackgroundSink(recorder)
+    before = time.monotonic()
+    assert sink.health().last_progress >= before, "nothing to do is progress"
+    sink.publish(event(0))
+    sink.publish(event(1))
+    until(lambda: sink.health().queued == 1, "the first is in hand")
+    stuck = sink.health().last_progress
+    time.sleep(0.05)
+    assert sink.health().last_progress == stuck, "it stands still"
+    recorder.gate.set()
+    until(lambda: sink.health().delivered == 2, "both are delivered")
+    assert sink.health().last_progress > stuck
+    sink.close()
+
+
+def test_an_attempt_that_may_take_its_time_is_no_standstill() -> None:
+    recorder = Recorder()
+    sink = BackgroundSink(recorder, limit_s=3600)
+    sink.publish(event(0))
+    until(lambda: sink.health().queued == 0, "it is in hand")
+    before = time.monotonic()
+    assert sink.health().last_progress >= before
+    recorder.gate.set()
+    sink.close()

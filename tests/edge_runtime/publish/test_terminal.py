@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import io
 import logging
@@ -291,3 +292,13 @@ def test_log_handlers_are_left_as_they_were(event: Make) -> None:
         assert not handler.filters
     finally:
         logging.getLogger().removeHandler(handler)
+
+
+def test_dropped_frames_are_shown_where_there_is_room() -> None:
+    shown = dataclasses.replace(result(face()), dropped=12)
+    wide = "".join(text for text, _ in layout(shown, rate=30.0, width=120, ramp=".:-=+*#"))
+    assert wide.endswith("12 dropped")
+    narrow = "".join(text for text, _ in layout(shown, rate=30.0, width=30, ramp=".:-=+*#"))
+    assert "dropped" not in narrow
+    none = "".join(text for text, _ in layout(result(face()), rate=30.0, width=120, ramp=".:-=+*#"))
+    assert "dropped" not in none
