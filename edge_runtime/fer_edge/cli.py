@@ -12,7 +12,9 @@ import click
 
 from fer_edge import __version__
 from fer_edge.contract.commands import Group
+from fer_edge.crop_cli import crop
 from fer_edge.service import config
+from fer_edge.service.systemd_cli import service
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -32,6 +34,10 @@ def main(verbose: bool) -> None:
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s"
     )
+
+
+main.add_command(crop)
+main.add_command(service)
 
 
 def _about(name: str) -> str:
@@ -55,18 +61,49 @@ def _about(name: str) -> str:
 @click.option("--roi", metavar="X,Y,W,H", help=_about("roi"))
 @click.option("--max-frames", type=int, metavar="N", help=_about("max_frames"))
 @click.option("--every-frame", is_flag=True, default=None, help=_about("every_frame"))
+@click.option("--preview", is_flag=False, flag_value=config.PREVIEW_ADDRESS, metavar="[ADDR:PORT]", help="live page")
+@click.option("--metrics", is_flag=False, flag_value=config.METRICS_ADDRESS, metavar="[ADDR:PORT]", help="Prometheus")
+@click.option("--open", "opens_page", is_flag=True, help="open the live page in the desktop's browser")
+@click.option("--record", metavar="FILE.mkv", help=_about("record"))
+@click.option("--record-style", type=click.Choice(["plain", "annotated"]), help=_about("record_style"))
 @click.option("--config", "path", type=click.Path(path_type=Path), help="TOML file; see fer-edge config schema")
-def run(path: Path | None, publish: tuple[str, ...], **flags: Any) -> None:
+def run(path: Path | None, publish: tuple[str, ...], opens_page: bool, **flags: Any) -> None:
     """Watch a source and publish the expressions of the faces in it.
 
     \b
     fer-edge run --source 0 --publish mqtt://broker.local/fer/kitchen
     fer-edge run --source photos/ --detector haar --publish file:photos.jsonl
     """
-    settings = config.load(path, flags={**flags, "publish": list(publish) or None})
+    given = {name: value for name, value in {**flags, "publish": list(publish)}.items() if value not in (None, [])}
+    settings = config.load(path, flags=given)
+    from fer_edge.service.check import check
+
+    check(settings, given)
     from fer_edge.service.run import run as run_settings
 
-    sys.exit(run_settings(settings))
+    sys.exit(run_settings(settings, opens_page=opens_page))
+
+
+@main.command()
+@click.argument("events", type=click.Path(path_type=Path))
+@click.option("--video", type=click.Path(path_type=Path), help="the film they are about: a --record, or the source")
+@click.option("--speed", type=click.FloatRange(0.01, 1000), default=1.0, show_default=True, help="times faster")
+@click.option("--preview", is_flag=False, flag_value=config.PREVIEW_ADDRESS, metavar="[ADDR:PORT]", help="live page")
+@click.option("--open", "opens_page", is_flag=True, help="open the live page in the desktop's browser")
+@click.option("--config", "path", type=click.Path(path_type=Path), help="TOML file; see fer-edge config schema")
+def replay(
+    path: Path | None, *, events: Path, video: Path | None, speed: float, preview: str | None, opens_page: bool
+) -> None:
+    """Show the events of a file again, at the terminal and on the live page.
+
+    \b
+    fer-edge run --record clip.mkv --publish file:events.jsonl
+    fer-edge replay events.jsonl --video clip.mkv --preview
+    """
+    settings = config.load(path, flags={"preview": preview})
+    from fer_edge.service.replay import replay as replay_events
+
+    sys.exit(replay_events(events, video=video, settings=settings, speed=speed, opens_page=opens_page))
 
 
 @main.command()
@@ -115,7 +152,9 @@ def config_show(path: Path | None) -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 def config_check(path: Path) -> None:
     """Check a settings file; exit 78 where it cannot be used."""
-    config.load(path)
+    from fer_edge.service.check import check
+
+    check(config.load(path))
     click.echo(f"{path}: fine")
 
 
@@ -127,17 +166,17 @@ def config_schema() -> None:
 
 @main.group(cls=Group)
 def model() -> None:
-    """Show and verify model files, fetch detector weights."""
+    """Show, verify and install model files, fetch detector weights."""
 
 
 @model.command("show")
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 def model_show(path: Path | None) -> None:
-    """Print what a model file says of itself (the shipped one by default)."""
+    """Print what a model file says of itself (by default the one that serves)."""
     from fer_edge.contract import model_file
-    from fer_edge.expressions.litert import shipped_model
+    from fer_edge.service.models import serving
 
-    loaded = model_file.read(path or shipped_model())
+    loaded = model_file.read(path or serving(""))
     metadata = loaded.metadata()
     metadata["golden"] = f"{len(loaded.golden.inputs)} inputs with their outputs"
     click.echo(json.dumps(metadata, indent=2))
@@ -148,12 +187,35 @@ def model_show(path: Path | None) -> None:
 def model_verify(path: Path | None) -> None:
     """Check a model file as the runtime does: hash, shapes, types, labels, golden inputs."""
     from fer_edge.expressions import litert
+    from fer_edge.service.models import serving
 
-    classifier = litert.load(path or litert.shipped_model())
+    classifier = litert.load(path or serving(""))
     click.echo(
         f"{classifier.model.name}: fine on {classifier.runtime}; labels {', '.join(classifier.labels)}; "
         f"golden inputs within {classifier.golden_steps} of 256 steps; sha256 {classifier.model.sha256}"
     )
+
+
+@model.command("install")
+@click.argument("path", type=click.Path(path_type=Path))
+def model_install(path: Path) -> None:
+    """Verify a model file and let it serve from now on, in running processes too.
+
+    What runs with a `model` setting of its own goes on with that.
+    """
+    from fer_edge.service import models
+
+    installed = models.install(path)
+    click.echo(f"{installed.name}: serves from now on; sha256 {installed.sha256}")
+
+
+@model.command("rollback")
+def model_rollback() -> None:
+    """Go back to the model that served before the last installation."""
+    from fer_edge.service import models
+
+    path = models.rollback()
+    click.echo(f"{'the shipped model' if path is None else path}: serves again")
 
 
 @model.command("pull")

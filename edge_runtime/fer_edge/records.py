@@ -151,6 +151,7 @@ class FrameResult:
         labels: names of the probabilities, in their order.
         faces: in order of their ids.
         stages_ms: time each stage took: `capture`, `detect`, `classify`, `other`; milliseconds.
+        dropped: frames of this run that a live source replaced by newer ones before they were looked at, so far.
     """
 
     seq: int
@@ -163,6 +164,7 @@ class FrameResult:
     labels: tuple[str, ...]
     faces: tuple[Face, ...]
     stages_ms: Mapping[str, float] = field(default_factory=dict)
+    dropped: int = 0
 
     @property
     def live(self) -> bool:

@@ -12,10 +12,19 @@ from fer_edge.records import Box, Detection, Frame, Framing
 
 if TYPE_CHECKING:  # the sinks' package imports the seams
     from fer_edge.publish.event import Event
+    from fer_edge.publish.health import SinkHealth
 
 
 class FrameSource(Protocol):
-    """Where frames come from. Opening is done by the constructor, which raises SourceError."""
+    """Where frames come from. Opening is done by the constructor, which raises SourceError.
+
+    Attributes:
+        dropped: frames that a live source replaced by newer ones before they were read, so far; files
+            drop none.
+    """
+
+    @property
+    def dropped(self) -> int: ...
 
     def read(self) -> Frame | None:
         """The next frame, or None at the end of a file.
@@ -25,6 +34,7 @@ class FrameSource(Protocol):
 
         Raises:
             SourceError: the source is gone or damaged; the sentence says which and what to do.
+            SourceHungError: so that this process cannot open it again.
             TimeoutError: no new frame yet.
         """
         ...
@@ -84,6 +94,10 @@ class EventSink(Protocol):
             PublishError: this sink cannot go on (disk full).
             ReaderGoneError: nobody reads it any more (pipe closed), which is no failure.
         """
+        ...
+
+    def health(self) -> SinkHealth:
+        """The sink's counters; cheap, never waits, may be asked from any thread."""
         ...
 
     def close(self) -> None:

@@ -170,3 +170,45 @@ def test_a_face_that_left_is_forgotten_and_comes_back_uncertain() -> None:
 def test_a_frame_of_another_form_is_refused_where_it_is_made(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match="uint8"):
         Frame(image=image, time=0, captured=0, source="test")
+
+
+def test_a_classifier_can_be_replaced_between_two_frames() -> None:
+    class Other(LevelClassifier):
+        side = 24
+
+    crops: list[np.ndarray] = []
+    swapped = loop([scene(at=n / 30) for n in range(2)])
+    results = swapped.results()
+    assert next(results).faces[0].confidence == pytest.approx(0.88)
+    swapped.classifier = Other(lambda crop: crops.append(crop.copy()))
+    assert next(results).faces[0].expression == "happy"
+    assert [crop.shape for crop in crops] == [(24, 24)]
+
+
+def test_drops_of_the_source_are_in_every_result() -> None:
+    source = ListSource([scene(at=0), scene(at=1)])
+    counted = Loop(
+        source, BrightnessDetector(), LevelClassifier(), tracker=Tracker(), smoother=Smoother(FER2013_LABELS)
+    )
+    results = counted.results()
+    assert next(results).dropped == 0
+    source.dropped = 7
+    assert next(results).dropped == counted.dropped == 7
+
+
+def test_what_happened_before_the_clock_was_set_is_told_by_the_new_clock(caplog: pytest.LogCaptureFixture) -> None:
+    def live(at: float, clock: float) -> Frame:
+        return Frame(image=scene(at=at).image, time=clock + at, captured=at, source="camera")
+
+    # An hour back and ten years ahead; NTP's slewing, of a few milliseconds, is no jump.
+    frames = [live(n / 10, 1e9) for n in range(10)]
+    frames += [live(n / 10, 1e9 + (n % 2) * 0.004 - 3600) for n in range(10, 20)]
+    frames += [live(n / 10, 1.3e9) for n in range(20, 30)]
+    results = list(loop(list(frames)).results())
+    since = [result.faces[0].stable_since for result in results]
+    assert {result.faces[0].stable for result in results[5:]} == {"happy"}, "the jump changes no label"
+    began = since[5] - 1e9
+    assert since[19] == pytest.approx(1e9 - 3600 + began, abs=0.01)
+    assert since[29] == pytest.approx(1.3e9 + began, abs=0.01)
+    assert len(set(since[12:20])) == 1, "it moves only when the clock jumps"
+    assert len([record for record in caplog.records if "clock was set" in record.getMessage()]) <= 2

@@ -13,6 +13,8 @@ from fer_edge.records import Box, Detection, Frame, Framing
 class ListSource:
     """Delivers given frames; an exception in the list is raised where it stands."""
 
+    dropped = 0
+
     def __init__(self, items: Iterable[Frame | Exception]) -> None:
         self.items = list(items)
         self.closed = 0

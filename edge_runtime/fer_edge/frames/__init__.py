@@ -14,7 +14,7 @@ from fer_edge.frames.options import SourceOptions
 from fer_edge.frames.redaction import redact
 from fer_edge.seams import FrameSource
 
-__all__ = ["SourceOptions", "list_cameras", "open_source"]
+__all__ = ["SourceOptions", "check_source", "list_cameras", "open_source"]
 
 _log = logging.getLogger(__name__)
 
@@ -31,17 +31,34 @@ def open_source(spec: str, options: SourceOptions) -> FrameSource:
         UsageError: `spec` is none of these, or a path that does not exist.
         SourceError: the source is absent, busy or damaged.
     """
-    for kind in _KINDS:
-        if kind.claims(spec):
-            source = kind.open(spec, options)
-            break
-    else:
-        raise UsageError(_nonsense(spec))
-    if not options.rotate and not options.flip and options.roi is None:
-        return source
-    from fer_edge.frames.transform import Transformed
+    check_source(spec)
+    if spec == "auto":
+        spec = _auto()
+    kind = next(kind for kind in _KINDS if kind.claims(spec))
 
-    return Transformed(source, options)
+    def open_one() -> FrameSource:
+        source = kind.open(spec, options)
+        if not options.rotate and not options.flip and options.roi is None:
+            return source
+        from fer_edge.frames.transform import Transformed
+
+        return Transformed(source, options)
+
+    if not kind.comes_back:
+        return open_one()
+    from fer_edge.frames.reopening import Reopening
+
+    return Reopening(redact(spec), open_one)
+
+
+def check_source(spec: str) -> None:
+    """Refuse a spec that is none of those `open_source` knows, without opening anything.
+
+    Raises:
+        UsageError: it is none of them, or a path that does not exist.
+    """
+    if spec != "auto" and not any(kind.claims(spec) for kind in _KINDS):
+        raise UsageError(_nonsense(spec))
 
 
 def list_cameras() -> list[tuple[str, str]]:
@@ -58,7 +75,8 @@ def list_cameras() -> list[tuple[str, str]]:
     return found
 
 
-def _auto(spec: str, options: SourceOptions) -> FrameSource:
+def _auto() -> str:
+    """The first camera, or the demo."""
     from fer_edge.frames import devices, picamera2
 
     try:
@@ -79,7 +97,7 @@ def _auto(spec: str, options: SourceOptions) -> FrameSource:
     else:
         chosen, why = "demo", "no camera was found"
     _log.info("source auto: %s (%s)", chosen, why)
-    return next(kind for kind in _KINDS if kind.claims(chosen)).open(chosen, options)
+    return chosen
 
 
 _LOCKED = "may not be opened: sudo usermod -aG video $USER, then log in again"
@@ -120,10 +138,11 @@ def _file(spec: str, options: SourceOptions) -> FrameSource:
 
 
 class _Kind(NamedTuple):
-    """One kind of source: which specs are its own, and how one is opened."""
+    """One kind of source: which specs are its own, how one is opened, and whether it is opened again when it stops."""
 
     claims: Callable[[str], object]
     open: Callable[[str, SourceOptions], FrameSource]
+    comes_back: bool = False
 
 
 def _matches(pattern: str) -> Callable[[str], object]:
@@ -132,11 +151,10 @@ def _matches(pattern: str) -> Callable[[str], object]:
 
 # The first that claims a spec opens it; OpenCV and the camera libraries are loaded only then.
 _KINDS = (
-    _Kind(_matches("auto"), _auto),
-    _Kind(_matches(r"picamera2(:\d{1,3})?"), _picamera2),
-    _Kind(_matches(r"(/dev/video)?\d{1,3}"), _v4l2),
+    _Kind(_matches(r"picamera2(:\d{1,3})?"), _picamera2, comes_back=True),
+    _Kind(_matches(r"(/dev/video)?\d{1,3}"), _v4l2, comes_back=True),
     _Kind(_matches("demo"), _demo),
-    _Kind(_matches(r"(?i:rtsps?|rtmp|https?|udp|tcp)://[^/].*"), _network),
+    _Kind(_matches(r"(?i:rtsps?|rtmp|https?|udp|tcp)://[^/].*"), _network, comes_back=True),
     # Path.exists raises where a name is too long or a folder is locked.
     _Kind(os.path.exists, _file),
 )

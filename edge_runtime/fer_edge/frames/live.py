@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.contract.errors import SourceError
+from fer_edge.contract.errors import SourceError, SourceHungError
 from fer_edge.frames.opencv import Picture, as_frame_image
 from fer_edge.records import Frame
 
@@ -21,12 +22,20 @@ READ_TIMEOUT_S = 0.8
 GRACE_S = 1.0
 """How long a source may fail to deliver before it counts as gone: a USB camera drops a frame now and then."""
 
-STALL_S = 12.0
-"""How long a read may hang inside the driver; longer than OpenCV's own timeouts, which tell more."""
+FIRST_FRAME_S = 10.0
+"""The same for the first frame: cameras warm up, and a stream begins at its next key frame."""
+
+FROZEN_S = 3.0
+"""How long the driver's time stamp may stand still before the camera counts as frozen."""
+
+HUNG_S = 3.0
+"""How long a read may stay inside the driver, once there was a frame; OpenCV's V4L2 comes back after two seconds."""
 
 CLOSE_TIMEOUT_S = 0.5
 
 _RETRY_S = 0.05
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -43,12 +52,15 @@ class LiveCapture(abc.ABC):
 
     The thread is a daemon: a read that is stuck in the kernel keeps neither `close` nor the process.
     `Frame.time` and `captured` are taken when the driver hands the frame over; `capture_ms` is decoding
-    alone. A frame's buffer is written again only after the next `read`.
+    alone. A frame's buffer is written again only after the next `read`. A frame with the time stamp of
+    the one before is the same frame, and is not handed on; a dark picture with a new one is.
 
     Attributes:
         name: what frames say as their source.
         dropped: frames that arrived and were replaced by a newer one before they were read.
     """
+
+    hung_s = HUNG_S
 
     def __init__(self, name: str, *, open_timeout_s: float) -> None:
         """Open it; at most `open_timeout_s` seconds.
@@ -65,7 +77,9 @@ class LiveCapture(abc.ABC):
         self._fresh: _Picture | None = None
         self._held: _Picture | None = None
         self._spare: list[Picture] = []
-        self._newest = time.monotonic()
+        self._size: tuple[int, int] | None = None
+        self._entered: float | None = None
+        self._limit_s = FIRST_FRAME_S
         self._thread = threading.Thread(target=self._run, name=f"capture {name}", daemon=True)
         self._thread.start()
         self._wait_until_open(open_timeout_s)
@@ -78,26 +92,43 @@ class LiveCapture(abc.ABC):
     def _advice(self) -> str:
         """What to do where it stopped; the end of a sentence."""
 
+    def _stamp(self, capture: cv2.VideoCapture) -> float | None:
+        """The driver's time stamp of the frame that was grabbed last, in any unit; None where there is none."""
+        return None
+
+    def _late(self, sentence: str) -> SourceError:
+        """What to raise where opening does not come back."""
+        return SourceHungError(sentence)
+
     def read(self) -> Frame | None:
         """The newest frame that has not been read yet; never None.
 
         Raises:
             TimeoutError: none arrived within `READ_TIMEOUT_S`.
             SourceError: it stopped.
+            SourceHungError: a read of the driver does not come back.
         """
         with self._changed:
             if self._closing:
                 raise SourceError(f"{self.name} is closed")
-            self._changed.wait_for(lambda: self._fresh is not None or self._error is not None, READ_TIMEOUT_S)
+            entered = self._entered
+            left_s = READ_TIMEOUT_S if entered is None else entered + self._limit_s - time.monotonic()
+            self._changed.wait_for(
+                lambda: self._fresh is not None or self._error is not None, min(READ_TIMEOUT_S, max(left_s, 0.0))
+            )
+            entered = self._entered
             picture, self._fresh = self._fresh, None
             if picture is not None:
                 if self._held is not None:
                     self._spare.append(self._held.buffer)
                 self._held = picture
             elif self._error is not None:
-                raise self._error
-            elif time.monotonic() - self._newest > STALL_S:
-                raise SourceError(f"{self.name} has delivered no frame for {STALL_S:g} s; {self._advice()}")
+                # A new one: the stored one would keep this frame's pictures alive by its traceback.
+                raise type(self._error)(str(self._error))
+            elif entered is not None and time.monotonic() - entered >= self._limit_s:
+                sentence = f"{self.name} has hung inside its driver for {self._limit_s:g} s; {self._advice()}"
+                self._error = SourceHungError(sentence)
+                raise SourceHungError(sentence)
             else:
                 raise TimeoutError(f"no new frame from {self.name} yet")
         return Frame(
@@ -112,7 +143,8 @@ class LiveCapture(abc.ABC):
         """Stop reading, within a second even where a read hangs; may be called twice."""
         with self._changed:
             self._closing = True
-        self._thread.join(CLOSE_TIMEOUT_S)
+        if not isinstance(self._error, SourceHungError):
+            self._thread.join(CLOSE_TIMEOUT_S)
 
     def _wait_until_open(self, timeout_s: float) -> None:
         with self._changed:
@@ -122,7 +154,7 @@ class LiveCapture(abc.ABC):
             self._closing = True
             if self._error is not None:
                 raise self._error
-        raise SourceError(f"{self.name} did not answer within {timeout_s:g} s; {self._advice()}")
+        raise self._late(f"{self.name} did not answer within {timeout_s:g} s; {self._advice()}")
 
     def _run(self) -> None:
         capture: cv2.VideoCapture | None = None
@@ -130,7 +162,6 @@ class LiveCapture(abc.ABC):
             capture = self._open()
             with self._changed:
                 self._opened = True
-                self._newest = time.monotonic()
                 self._changed.notify_all()
             self._pump(capture)
         except SourceError as error:
@@ -144,20 +175,28 @@ class LiveCapture(abc.ABC):
 
     def _fail(self, error: SourceError) -> None:
         with self._changed:
-            self._error = error
+            self._error = error.with_traceback(None)
             self._changed.notify_all()
 
     def _pump(self, capture: cv2.VideoCapture) -> None:
-        failing_since: float | None = None
+        delivered = time.monotonic()
+        patience_s = FIRST_FRAME_S
+        last: float | None = None
         while not self._closing:
-            picture = self._take(capture) if capture.grab() else None
+            self._entered = time.monotonic()
+            grabbed = capture.grab()
+            stamp = self._stamp(capture) if grabbed else None
+            repeated = stamp is not None and stamp == last
+            picture = self._take(capture) if grabbed and not repeated else None
+            self._entered = None
             if picture is not None:
-                failing_since = None
+                delivered, patience_s, last = picture.captured, GRACE_S, stamp
                 self._hand_over(picture)
                 continue
-            now = time.monotonic()
-            failing_since = failing_since or now
-            if now - failing_since > GRACE_S:
+            silent_s = time.monotonic() - delivered
+            if repeated and silent_s > FROZEN_S:
+                raise SourceError(f"{self.name} has repeated one frame for {FROZEN_S:g} s; {self._advice()}")
+            if not repeated and silent_s > patience_s:
                 raise SourceError(f"{self.name} stopped delivering frames; {self._advice()}")
             time.sleep(_RETRY_S)
 
@@ -167,18 +206,23 @@ class LiveCapture(abc.ABC):
             buffer = self._spare.pop() if self._spare else None
         try:
             good, buffer = capture.retrieve(buffer)
-        except cv2.error:
+            if not good or buffer is None:
+                return None
+            image = as_frame_image(buffer)
+        except (cv2.error, ValueError):
             return None  # one damaged JPEG of a camera is not its end
-        if not good or buffer is None or buffer.size == 0:
-            return None
         took_ms = 1e3 * (time.monotonic() - captured)
-        return _Picture(as_frame_image(buffer), wall, captured, took_ms, buffer)
+        return _Picture(image, wall, captured, took_ms, buffer)
 
     def _hand_over(self, picture: _Picture) -> None:
+        height, width = picture.image.shape[:2]
+        if self._size not in (None, (width, height)):
+            _log.warning("%s changed its frames to %dx%d", self.name, width, height)
+        self._size = (width, height)
+        self._limit_s = self.hung_s
         with self._changed:
             if self._fresh is not None:
                 self.dropped += 1
                 self._spare.append(self._fresh.buffer)
             self._fresh = picture
-            self._newest = picture.captured
             self._changed.notify_all()

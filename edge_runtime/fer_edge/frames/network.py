@@ -9,7 +9,7 @@ from fer_edge.frames.live import LiveCapture
 from fer_edge.frames.redaction import redact
 
 OPEN_TIMEOUT_MS = 5000
-READ_TIMEOUT_MS = 5000
+READ_TIMEOUT_MS = 3500
 
 _NAME_LOOKUP_S = 3.0
 """FFmpeg's timeout starts only once the host's name is resolved."""
@@ -17,6 +17,8 @@ _NAME_LOOKUP_S = 3.0
 
 class NetworkStream(LiveCapture):
     """A live stream; its name is the URL without credentials."""
+
+    hung_s = READ_TIMEOUT_MS / 1000 + 0.7
 
     def __init__(self, url: str) -> None:
         """Open it; at most eight seconds.
@@ -26,6 +28,9 @@ class NetworkStream(LiveCapture):
         """
         self._url = url
         super().__init__(redact(url), open_timeout_s=OPEN_TIMEOUT_MS / 1000 + _NAME_LOOKUP_S)
+
+    def _late(self, sentence: str) -> SourceError:
+        return SourceError(sentence)  # a name that is looked up for long; the resolver gives up by itself
 
     def _open(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(

@@ -7,6 +7,8 @@ from typing import Any, cast
 
 # FFmpeg inside OpenCV reads this when the first video is opened; -8 is AV_LOG_QUIET.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+# How long a V4L2 read waits for a frame, seconds: after OpenCV's own 10 nobody could tell it from a stuck driver.
+os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2")
 
 import cv2
 import numpy as np
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 
 Picture = NDArray[np.integer[Any] | np.floating[Any]]
 """What OpenCV hands out, by its own stubs."""
+
+_CHANNELS = ((), (1,), (3,), (4,))
 
 if "OPENCV_LOG_LEVEL" not in os.environ:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
@@ -27,7 +31,12 @@ def as_frame_image(picture: Picture) -> NDArray[np.uint8]:
 
     Returns:
         The picture itself, or a view of it, wherever it already fits.
+
+    Raises:
+        ValueError: it is none of these, or empty.
     """
+    if picture.dtype not in (np.uint8, np.uint16) or picture.size == 0 or picture.shape[2:] not in _CHANNELS:
+        raise ValueError(f"a picture of {picture.dtype} {picture.shape} is neither grey nor colour of 8 or 16 bits")
     deep = picture.dtype == np.uint16
     image = (picture.view(np.uint16) >> 8).astype(np.uint8) if deep else cast(NDArray[np.uint8], picture)
     if image.ndim == 3 and image.shape[2] == 1:

@@ -19,8 +19,8 @@ from fer_edge.records import Frame
 READ_TIMEOUT_S = 0.8
 """How long one `read` waits for a new frame."""
 
-STALL_S = 5.0
-"""How long the camera may deliver nothing before it counts as gone, in seconds beyond a frame's own time."""
+STALL_S = 4.0
+"""How long the camera may deliver nothing new before it counts as gone, in seconds beyond a frame's own time."""
 
 _OLDEST_STAMP_S = 10.0
 
@@ -81,7 +81,11 @@ class Picamera2Camera:
     """`image` is the luma of the main stream, `small` that of the low-resolution stream of the same view.
 
     Both are views of the camera's own buffers: the request that holds them goes back to the camera at
-    the next `read`, or at `close`.
+    the next `read`, or at `close`. A frame with the sensor's time stamp of the one before is the same frame,
+    and is not handed on.
+
+    Attributes:
+        dropped: frames that the camera exposed and nobody read.
     """
 
     def __init__(self, number: int, options: SourceOptions) -> None:
@@ -102,6 +106,8 @@ class Picamera2Camera:
         self._request: Any = None
         self._job: Any = None
         self._mapped = ExitStack()
+        self.dropped = 0
+        self._stamp_ns: int | None = None
         self._frame_s = 1.0 / options.fps if options.fps else 0.0
         try:
             self._camera = self._module.Picamera2(number)
@@ -156,15 +162,19 @@ class Picamera2Camera:
             self._job = self._job or self._camera.capture_request(wait=False)
             request = self._job.get_result(timeout=READ_TIMEOUT_S)
             self._job, self._request = None, request
-            self._newest = began = time.monotonic()
-            age = _age_s(request.get_metadata().get("SensorTimestamp"))
+            began = time.monotonic()
+            metadata = request.get_metadata()
+            if not self._is_new(metadata):
+                raise TimeoutError
+            self._newest = began
+            age = _age_s(self._stamp_ns)
             image = self._luma("main", self._main_size)
             small = self._luma("lores", self._lores_size)
             now = time.monotonic()
         except TimeoutError:
             if time.monotonic() - self._newest > STALL_S + self._frame_s:
                 raise SourceError(
-                    f"camera {self.name} has delivered no frame for {STALL_S:g} s; check the ribbon cable"
+                    f"camera {self.name} has delivered no new frame for {STALL_S:g} s; check the ribbon cable"
                 ) from None
             raise TimeoutError(f"no new frame from {self.name} yet") from None
         except Exception as error:
@@ -191,6 +201,17 @@ class Picamera2Camera:
             self._job = None
         camera.stop()
         camera.close()
+
+    def _is_new(self, metadata: dict[str, Any]) -> bool:
+        before: int | None = self._stamp_ns
+        stamp: int | None = metadata.get("SensorTimestamp") or None
+        self._stamp_ns = stamp
+        if before is None or stamp is None:
+            return True
+        duration_us = metadata.get("FrameDuration")
+        if duration_us:
+            self.dropped += max(0, round((stamp - before) / (1e3 * duration_us)) - 1)
+        return stamp != before
 
     def _luma(self, stream: str, size: tuple[int, int]) -> NDArray[np.uint8]:
         mapped = self._mapped.enter_context(self._module.MappedArray(self._request, stream, write=False))

@@ -29,6 +29,8 @@ class Stills:
         skipped: pictures of the folder that could not be read; each was logged.
     """
 
+    dropped = 0
+
     def __init__(self, path: Path) -> None:
         """Take the picture `path`, or those directly in the folder `path`, sorted as people count.
 

@@ -31,6 +31,11 @@ class Transformed:
         self._image: NDArray[np.uint8] | None = None
         self._small: NDArray[np.uint8] | None = None
 
+    @property
+    def dropped(self) -> int:
+        """As the source's."""
+        return self.source.dropped
+
     def read(self) -> Frame | None:
         """The next frame, transformed; None at the end.
 

@@ -49,9 +49,13 @@ class V4L2Camera(LiveCapture):
             _log.info("%s delivers %dx%d instead of %dx%d", self.name, *given, *size)
         return capture
 
+    def _stamp(self, capture: cv2.VideoCapture) -> float | None:
+        # v4l2_buffer.timestamp; a driver that sets none leaves 0.
+        return capture.get(cv2.CAP_PROP_POS_MSEC) or None
+
     def _advice(self) -> str:
         if not self._path.exists():
-            return "it was unplugged; plug it in and start again"
+            return "it was unplugged; plug it in again"
         return "check its cable and power, unplug it and plug it in again"
 
 

@@ -27,6 +27,8 @@ class VideoFile:
     passed in the clip; `Frame.time` is when the frame was read. Frames are named `clip.mkv#120`, from 0.
     """
 
+    dropped = 0
+
     def __init__(self, path: Path) -> None:
         """Open it.
 

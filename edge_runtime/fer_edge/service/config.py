@@ -7,6 +7,7 @@ import difflib
 import math
 import os
 import re
+import reprlib
 import socket
 import tomllib
 from collections.abc import Callable, Mapping
@@ -17,9 +18,18 @@ from typing import Any
 from fer_edge.contract.errors import ConfigError, UsageError
 from fer_edge.frames.redaction import redact
 
+MAX_FILE_BYTES = 1_000_000
+"""Of a settings file; it has some dozens of lines."""
+
 ENVIRONMENT_PREFIX = "FER_EDGE_"
-NOT_SETTINGS = ("FER_EDGE_MQTT_",)
-"""Variables with these beginnings hold a broker's credentials and are read by the sink itself."""
+NOT_SETTINGS = ("FER_EDGE_MQTT_", "FER_EDGE_WEBHOOK_", "FER_EDGE_METRICS_", "FER_EDGE_PREVIEW_TOKEN")
+"""Variables with these beginnings hold credentials and are read by the part that needs them."""
+
+PREVIEW_ADDRESS = "127.0.0.1:8808"
+"""Where `--preview` alone serves the live page."""
+
+METRICS_ADDRESS = "127.0.0.1:9808"
+"""Where `--metrics` alone serves them."""
 
 
 def setting(default: Any, about: str, **rules: Any) -> Any:
@@ -40,7 +50,7 @@ class Settings:
     source: str = setting("auto", "auto, picamera2, 0, /dev/video0, FILE, FOLDER, URL or demo", minLength=1)
     detector: str = setting("auto", "auto is yunet where its weights are installed", enum=["auto", "haar", "yunet"])
     model: str = setting("", "model file; empty is the shipped one")
-    publish: list[str] = setting(["-"], "sinks: -, file:PATH, mqtt://HOST/TOPIC, mqtts://HOST/TOPIC")
+    publish: list[str] = setting(["-"], "-, file:PATH, mqtt(s)://HOST/TOPIC, https://URL, gpio:PIN=LABEL or exec:CMD")
     device: str = setting("", "name in every event; empty is the host's name", maxLength=64)
     size: str = setting("640x480", "picture asked of a camera, WIDTHxHEIGHT in pixels", pattern=_SIZE)
     fps: float | None = setting(None, "frame rate asked of a camera, 1/s", exclusiveMinimum=0, maximum=240)
@@ -52,15 +62,25 @@ class Settings:
     max_fps: float | None = setting(None, "look at so many frames per second at most", exclusiveMinimum=0, maximum=240)
     idle_fps: float | None = setting(None, "frame rate while nobody is there", exclusiveMinimum=0, maximum=240)
     idle_after_s: float = setting(30.0, "nobody seen for so long is nobody there, seconds", minimum=0, maximum=86400)
-    detect_width: int = setting(416, "width YuNet scans at, pixels", minimum=96, maximum=1920)
+    detect_width: int = setting(480, "width YuNet scans at, pixels", minimum=96, maximum=1920)
     min_face: int = setting(24, "smallest face, pixels of the frame", minimum=16, maximum=2000)
-    scan_interval_s: float = setting(0.5, "time between scans while faces are known, seconds", minimum=0, maximum=10)
+    scan_interval_s: float = setting(
+        0.35, "time between scans, faces known, seconds; haar: times 3", minimum=0, maximum=10
+    )
     sightings: int = setting(2, "a face is reported from this sighting on, a sure one at once", minimum=1, maximum=100)
     misses: int = setting(15, "a face is gone after so many frames without it", minimum=0, maximum=1000)
     time_constant_s: float = setting(0.5, "smoothing of the probabilities, seconds", minimum=0, maximum=60)
     dwell_s: float = setting(0.3, "a new label has to lead so long, seconds", minimum=0, maximum=60)
     lead: float = setting(0.1, "by how much it has to lead", minimum=0, maximum=1)
     min_confidence: float = setting(0.4, "below this a face is uncertain", minimum=0, maximum=1)
+    preview: str = setting("", "ADDR:PORT of the live page; empty serves none", pattern=r"^(\S*:[0-9]{1,5})?$")
+    preview_name: str = setting("", "host name under which the live page is reached too", maxLength=253)
+    preview_picture: str = setting(
+        "picture", "the most that the live page may show", enum=["picture", "blurred", "boxes", "off"]
+    )
+    metrics: str = setting("", "ADDR:PORT of Prometheus metrics; empty serves none", pattern=r"^(\S*:[0-9]{1,5})?$")
+    record: str = setting("", "Matroska file to record what is seen into; empty records nothing")
+    record_style: str = setting("plain", "recorded frames as they are, or with boxes", enum=["plain", "annotated"])
     threads: int = setting(1, "threads of detector and classifier, each", minimum=1, maximum=16)
 
     @property
@@ -122,8 +142,17 @@ def shown(settings: Settings) -> dict[str, Any]:
     """Settings as plain values, without passwords."""
     values = dataclasses.asdict(settings)
     values["source"] = redact(settings.source)
-    values["publish"] = [redact(sink) for sink in settings.publish]
+    values["publish"] = [_shown_sink(sink) for sink in settings.publish]
     return values
+
+
+def _shown_sink(spec: str) -> str:
+    scheme, _, rest = spec.partition(":")
+    if scheme in ("http", "https"):  # many services take their secret in the path
+        return "/".join(redact(spec).split("/")[:3]) + "/…"
+    if scheme == "exec" and len(rest.split()) > 1:
+        return f"exec:{rest.split()[0]} …"
+    return redact(spec)
 
 
 def schema() -> dict[str, Any]:
@@ -148,10 +177,16 @@ def schema() -> dict[str, Any]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise ConfigError(f"settings file {path} has more than {MAX_FILE_BYTES} bytes; give a TOML file")
+        return tomllib.loads(data.decode())
     except OSError as error:
         raise ConfigError(f"settings file {path} cannot be read ({error.strerror}); check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ConfigError:
+        raise
+    except (ValueError, RecursionError) as error:  # tomllib passes on what int() and deep nesting raise
         raise ConfigError(f"settings file {path} is not valid TOML: {error}") from error
 
 
@@ -182,13 +217,25 @@ def _checked(key: str, value: Any, where: str) -> Any:
             "array": "a list of texts, none of them empty",
             "boolean": "true or false",
         }
-        raise ConfigError(f"{where}: {key} is {value!r}; it must be {needed.get(kind, f'a {kind}')}")
+        raise ConfigError(f"{where}: {key} is {_quoted(value)}; it must be {needed.get(kind, f'a {kind}')}")
     for rule, limit in f.metadata["rules"].items():
         if _BROKEN[rule](value, limit):
             raise ConfigError(
-                f"{where}: {key} is {value!r}; it must be {_WORDS[rule].format(limit)}: {f.metadata['about']}"
+                f"{where}: {key} is {_quoted(value)}; it must be {_WORDS[rule].format(limit)}: {f.metadata['about']}"
             )
     return int(value) if kind == "integer" else value
+
+
+def _quoted(value: Any) -> str:
+    """A value as a message may show it: short, and without a password."""
+    if isinstance(value, str):
+        return reprlib.repr(_shown_sink(value))
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "a table"
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an int of more digits than Python prints
+        return "a number of thousands of digits"
 
 
 _BROKEN: dict[str, Callable[[Any, Any], bool]] = {

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import secrets
-import signal
-import threading
-from collections.abc import Iterator
 
 import cv2
 
+from fer_edge import __version__
 from fer_edge.expressions import litert
 from fer_edge.expressions.smoothing import Smoother
 from fer_edge.faces import open_detector
 from fer_edge.faces.tracking import Tracker
+from fer_edge.faces.weights import data_folder
 from fer_edge.frames import SourceOptions, open_source
+from fer_edge.health import read_health
 from fer_edge.loop import Loop
 from fer_edge.pace import Pace
 from fer_edge.publish import SinkContext, open_sinks
 from fer_edge.seams import ExpressionClassifier, FaceDetector, FrameSource
+from fer_edge.service import models
 from fer_edge.service.config import Settings, shown
+from fer_edge.service.metrics import measuring
 from fer_edge.service.notify import Notifier
+from fer_edge.service.supervision import Interrupted, Stop, Supervisor, hang_up
+from fer_edge.service.watching import watching
 
 log = logging.getLogger(__name__)
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, *, opens_page: bool = False) -> int:
     """Watch until the source ends, `max_frames` are through, or SIGINT or SIGTERM arrives.
+
+    Args:
+        settings: what to do.
+        opens_page: open the live page in a browser where there is a desktop.
 
     Returns:
         0: everything was said; errors are raised.
@@ -36,17 +45,22 @@ def run(settings: Settings) -> int:
         FerError: a part cannot be opened, or failed; what came before is published.
     """
     log.debug("settings: %s", ", ".join(f"{key}={value!r}" for key, value in shown(settings).items()))
-    notifier = Notifier()
     with contextlib.ExitStack() as stack:
-        stopped = stack.enter_context(_stopped_by_signals())
+        stop = stack.enter_context(Stop().on_signals())
+        supervisor = stack.enter_context(Supervisor(Notifier(), stop.event))
         # What can be refused without touching hardware is refused first.
-        classifier = make_classifier(settings)
+        serving = dataclasses.replace(settings, model=str(models.serving(settings.model)))
+        classifier = make_classifier(serving)
         detector = make_detector(settings)
+        loop: Loop | None = None
         context = SinkContext(
             device=settings.device_name,
             run=secrets.token_hex(3),
             every_frame=settings.every_frame,
             labels=classifier.labels,
+            state=data_folder(),
+            facts=lambda: what_runs(classifier if loop is None else loop.classifier, detector),
+            board=read_health,
         )
         sinks = stack.enter_context(open_sinks(settings.publish, context))
         source = open_source(settings.source, source_options(settings))
@@ -55,18 +69,37 @@ def run(settings: Settings) -> int:
             "run %s: %s, detector %s, model %s", context.run, settings.device_name, detector.name, classifier.model.name
         )
         loop = make_loop(settings, source, detector, classifier)
+        facts = {"detector": detector.name, "model": classifier.model.name}
+        watch = stack.enter_context(watching(settings, context, source, loop, sinks, facts=facts, opens=opens_page))
+        measure = stack.enter_context(measuring(settings.metrics, loop, sinks, facts=what_runs(classifier, detector)))
+        swap = models.ModelSwap(loop, settings.model, threads=settings.threads)
+        stack.enter_context(hang_up(swap.request))
+        supervisor.watch(loop, source, sinks.health, swap.poll)
+        # The last that is entered is the first that ends: from here on the end has a deadline.
+        stack.push(supervisor.ending)
         frames = 0
-        for result in loop.results(stopped):
-            wanted = sinks.publish(result)
-            if frames == 0:
-                notifier.ready()
-            notifier.watchdog()
-            frames += 1
-            if not wanted or frames == settings.max_frames:
-                break
-        notifier.stopping()
-        log.info("run %s: %d frames, %d failures", context.run, frames, loop.failures)
+        with contextlib.suppress(Interrupted):
+            for result in loop.results(stop.event):
+                with stop.ends_waiting(result):
+                    wanted = sinks.publish(result)
+                if watch is not None and loop.frame is not None:
+                    watch(loop.frame, result)
+                if measure is not None:
+                    measure(result)
+                supervisor.frame(result)
+                frames += 1
+                if not wanted or frames == settings.max_frames:
+                    break
+        log.info("run %s: %d frames, %d dropped, %d failures", context.run, frames, loop.dropped, loop.failures)
     return 0
+
+
+def what_runs(classifier: ExpressionClassifier, detector: FaceDetector) -> dict[str, str]:
+    """Version, model and detector, for those who look on from elsewhere."""
+    facts = {"version": __version__, "detector": detector.name}
+    if isinstance(classifier, litert.LiteRtClassifier):
+        facts |= {"model": classifier.model.name, "model_sha256": classifier.model.sha256}
+    return facts
 
 
 def make_classifier(settings: Settings) -> litert.LiteRtClassifier:
@@ -82,6 +115,7 @@ def make_detector(settings: Settings) -> FaceDetector:
         width=settings.detect_width,
         min_face=settings.min_face,
         scan_interval_s=settings.scan_interval_s,
+        threads=settings.threads,
     )
 
 
@@ -115,22 +149,3 @@ def source_options(settings: Settings) -> SourceOptions:
         roi=settings.roi_pixels,
         lores=(settings.detect_width, settings.detect_width),
     )
-
-
-@contextlib.contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second one ends the process as it usually would."""
-    stopped = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop(number: int, frame: object) -> None:
-        stopped.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,5 +1,7 @@
 """The capture thread, against scripted captures with the calls of cv2.VideoCapture."""
 
+import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_edge.contract.errors import SourceError
+from fer_edge.contract.errors import SourceError, SourceHungError
 from fer_edge.frames import live
 from fer_edge.frames.live import LiveCapture
 
@@ -23,6 +25,7 @@ class Scripted:
         self.grabs = 0
         self.released = threading.Event()
         self.buffers: set[int] = set()
+        self.stamps: Iterator[float | None] = itertools.repeat(None)
         self._now: Any = None
 
     def grab(self) -> bool:
@@ -35,7 +38,7 @@ class Scripted:
     def retrieve(self, image: Any = None) -> tuple[bool, Any]:
         if isinstance(self._now, str):
             raise cv2.error(self._now)
-        if image is None or image.shape != self._now.shape:
+        if image is None or image.shape != self._now.shape or image.dtype != self._now.dtype:
             image = np.empty_like(self._now)
         image[...] = self._now
         self.buffers.add(image.ctypes.data)
@@ -52,6 +55,9 @@ class Source(LiveCapture):
 
     def _open(self) -> Any:
         return self.capture() if callable(self.capture) else self.capture
+
+    def _stamp(self, capture: Any) -> float | None:
+        return next(capture.stamps)
 
     def _advice(self) -> str:
         return "look at its cable"
@@ -127,6 +133,7 @@ def test_a_few_failures_are_forgiven(scripted: tuple[Source, Scripted]) -> None:
 def test_a_source_that_stops_is_named_after_its_last_frame_was_read(scripted: tuple[Source, Scripted]) -> None:
     source, capture = scripted
     capture.pictures.put(level(1))
+    wait_until(lambda: source._fresh is not None)
     for _ in range(10):
         capture.pictures.put(None)
     wait_until(lambda: source._error is not None)
@@ -139,10 +146,80 @@ def test_a_source_that_stops_is_named_after_its_last_frame_was_read(scripted: tu
 def test_a_read_that_hangs_in_the_driver_is_reported(
     scripted: tuple[Source, Scripted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, _ = scripted
-    monkeypatch.setattr(live, "STALL_S", 0.05)
-    with pytest.raises(SourceError, match="no frame for"):
+    source, capture = scripted
+    monkeypatch.setattr(source, "hung_s", 0.3)
+    capture.pictures.put(level(1))
+    assert source.read() is not None
+    with pytest.raises(SourceHungError, match=r"hung inside its driver for 0\.3 s; look at its cable"):
+        while True:
+            with contextlib.suppress(TimeoutError):
+                source.read()
+
+
+def test_the_first_frame_may_take_longer(scripted: tuple[Source, Scripted], monkeypatch: pytest.MonkeyPatch) -> None:
+    source, capture = scripted
+    monkeypatch.setattr(source, "hung_s", 0.1)
+    with pytest.raises(TimeoutError):
+        source.read()  # 0.4 s
+    for _ in range(10):
+        capture.pictures.put(None)  # half a second, longer than GRACE_S
+    capture.pictures.put(level(1))
+    with contextlib.suppress(TimeoutError):
         source.read()
+    assert source.read() is not None
+
+
+def test_a_frozen_frame_is_not_handed_on_and_soon_a_fault(
+    scripted: tuple[Source, Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "FROZEN_S", 0.3)
+    source, capture = scripted
+    capture.stamps = itertools.repeat(7.0)
+    for _ in range(20):
+        capture.pictures.put(level(1))
+    assert source.read() is not None
+    with pytest.raises(SourceError, match=r"has repeated one frame for 0\.3 s"):
+        while True:
+            with contextlib.suppress(TimeoutError):
+                source.read()
+
+
+def test_a_dark_room_is_no_fault(scripted: tuple[Source, Scripted], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "FROZEN_S", 0.05)
+    source, capture = scripted
+    capture.stamps = itertools.count(1.0)
+    for _ in range(10):
+        capture.pictures.put(level(0))
+        frame = source.read()
+        assert frame is not None and not frame.image.any()
+        time.sleep(0.02)
+
+
+def test_frames_of_another_size_are_said_once(
+    scripted: tuple[Source, Scripted], caplog: pytest.LogCaptureFixture
+) -> None:
+    source, capture = scripted
+    for shape in ((4, 6), (4, 6), (8, 10), (8, 10)):
+        capture.pictures.put(np.zeros((*shape, 3), np.uint8))
+        frame = source.read()
+        assert frame is not None and frame.image.shape == (*shape, 3)
+    assert [record.getMessage() for record in caplog.records] == ["camera under test changed its frames to 10x8"]
+
+
+@pytest.mark.parametrize(
+    "garbage", [np.zeros((4, 6), np.float32), np.zeros((4, 6, 2), np.uint8), np.zeros((0, 6, 3), np.uint8)]
+)
+def test_what_is_no_picture_is_passed_over_and_soon_a_fault(scripted: tuple[Source, Scripted], garbage: Any) -> None:
+    source, capture = scripted
+    capture.pictures.put(garbage)
+    capture.pictures.put(level(1))
+    frame = source.read()
+    assert frame is not None and (frame.image == 1).all()
+    for _ in range(10):
+        capture.pictures.put(garbage)
+    with pytest.raises(SourceError, match="stopped delivering frames"):
+        while True:
+            source.read()
 
 
 def test_what_the_driver_raises_reaches_the_reader_without_its_text(scripted: tuple[Source, Scripted]) -> None:

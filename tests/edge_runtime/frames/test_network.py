@@ -1,5 +1,6 @@
 """A real Motion-JPEG stream over HTTP on the loopback interface."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -48,7 +49,9 @@ def server() -> Iterator[ThreadingHTTPServer]:
     server.server_close()
 
 
-def test_a_stream_is_read_live_until_it_ends(server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_is_read_live_until_it_stops_and_again_when_it_is_back(
+    server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(live, "GRACE_S", 0.2)
     address = f"127.0.0.1:{server.server_port}/video"
     source = open_source(f"http://admin:geheim@{address}?pwd=geheim", SourceOptions())
@@ -63,10 +66,18 @@ def test_a_stream_is_read_live_until_it_ends(server: ThreadingHTTPServer, monkey
         assert source.dropped > 5 and later.captured > first.captured + 0.3  # type: ignore[attr-defined]
 
         server.sending.clear()  # type: ignore[attr-defined]
-        with pytest.raises(SourceError, match="stopped delivering") as error:
+        with pytest.raises(TimeoutError, match="stopped delivering") as error:
             for _ in range(1000):
                 source.read()
-        assert "geheim" not in str(error.value)
+        assert "geheim" not in str(error.value) + caplog.text
+
+        server.sending.set()  # type: ignore[attr-defined]
+        deadline = time.monotonic() + 20
+        back = None
+        while back is None and time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                back = source.read()
+        assert back is not None and back.image.shape == (120, 160, 3)
     finally:
         before = time.monotonic()
         source.close()

@@ -168,6 +168,36 @@ def test_a_missing_or_senseless_sensor_time_falls_back_to_now(
     assert frame is not None and before <= frame.captured <= time.monotonic()
 
 
+def test_a_frozen_sensor_is_no_new_frame_and_soon_a_fault(
+    fake: type[FakePicamera2], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Picamera2Camera(0, SourceOptions())
+    monkeypatch.setattr(FakeRequest, "get_metadata", lambda self: {"SensorTimestamp": 7_000_000_000})
+    assert source.read() is not None
+    with pytest.raises(TimeoutError):
+        source.read()
+    monkeypatch.setattr(picamera2, "STALL_S", 0.0)
+    with pytest.raises(SourceError, match="no new frame"):
+        source.read()
+    source.close()
+    assert all(request.released == 1 for request in fake.opened[0].requests)
+
+
+def test_frames_that_nobody_read_are_counted_by_the_sensors_time(
+    fake: type[FakePicamera2], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamps = iter([1_000_000_000, 1_033_333_000, 1_133_333_000, 1_166_700_000])
+    monkeypatch.setattr(
+        FakeRequest, "get_metadata", lambda self: {"SensorTimestamp": next(stamps), "FrameDuration": 33_333}
+    )
+    source = Picamera2Camera(0, SourceOptions())
+    dropped = []
+    for _ in range(4):
+        source.read()
+        dropped.append(source.dropped)
+    assert dropped == [0, 0, 2, 2]
+
+
 @pytest.mark.parametrize(
     ("size", "lores"),
     [((640, 480), (320, 240)), ((1280, 720), (320, 180)), ((480, 640), (180, 240)), ((200, 100), (200, 100))],

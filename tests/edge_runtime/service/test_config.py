@@ -125,3 +125,45 @@ def test_derived_values() -> None:
     assert settings.device_name == "pi"
     assert Settings().roi_pixels is None
     assert Settings().device_name
+
+
+def test_the_published_schema_is_this_one() -> None:
+    published = Path(config.__file__).with_name("config.schema.json")
+    assert json.loads(published.read_text()) == config.schema(), (
+        f"write it anew: fer-edge config schema > {published.name}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"threads = {'9' * 5000}", "not valid TOML"),
+        (f"publish = {'[' * 5000}", "not valid TOML"),
+        ("source = '\udcff'", "not valid TOML"),
+        ("# " + "x" * config.MAX_FILE_BYTES, "more than"),
+        (f"rotate = {10**300}", "rotate"),
+    ],
+)
+def test_a_hostile_file_is_one_short_sentence(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ConfigError, match=words) as refused:
+        load(path, environment={})
+    assert len(str(refused.value)) < 1000
+
+
+SECRETS = {
+    "source": "rtsp://me:geheim@cam/live?token=geheim",
+    "publish": ["mqtt://me:geheim@host/topic", "https://hooks.example/services/geheim", "exec:notify --token geheim"],
+}
+
+
+def test_secrets_are_shown_nowhere(tmp_path: Path) -> None:
+    shown = json.dumps(config.shown(Settings(**SECRETS)))  # type: ignore[arg-type]
+    assert "geheim" not in shown
+    for part in ("cam/live", "host/topic", "hooks.example", "notify"):
+        assert part in shown
+    for wrong in ('publish = "mqtt://me:geheim@host/topic"', 'size = "rtsp://me:geheim@cam"', 'rotate = "a:geheim@b"'):
+        with pytest.raises(ConfigError) as refused:
+            load(written(tmp_path, wrong), environment={})
+        assert "geheim" not in str(refused.value)

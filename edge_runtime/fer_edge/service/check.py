@@ -1,0 +1,87 @@
+"""Whether settings can be used on this machine, without opening a camera, a broker or a pin."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from fer_edge.contract import model_file
+from fer_edge.contract.errors import ConfigError, FerError, UsageError
+from fer_edge.frames import check_source
+from fer_edge.publish import SINKS, SinkContext, open_sink, rule
+from fer_edge.publish.broker import parse_broker
+from fer_edge.service import models
+from fer_edge.service.config import Settings
+
+
+def check(settings: Settings, flags: Collection[str] = ()) -> None:
+    """Refuse settings that name what does not exist, or outputs that are written wrongly.
+
+    Args:
+        settings: their values are in range already.
+        flags: names of the settings that came from the command line.
+
+    Raises:
+        UsageError: a flag cannot be used.
+        ConfigError: a setting of the file or of a variable cannot be used.
+    """
+    for name, examine in _CHECKS.items():
+        try:
+            examine(settings)
+        except (FerError, ValueError) as error:
+            kind = UsageError if name in flags else ConfigError
+            raise kind(str(error)) from error
+
+
+def _source(settings: Settings) -> None:
+    check_source(settings.source)
+
+
+def _model(settings: Settings) -> None:
+    if settings.model and not Path(settings.model).is_file():
+        raise UsageError(f"model {settings.model} does not exist; give a file that fer-convert made")
+
+
+def _publish(settings: Settings) -> None:
+    labels = model_file.read(models.serving(settings.model)).labels if _has_rules(settings) else ()
+    context = SinkContext(device=settings.device_name, run="0" * 6, every_frame=False, labels=labels)
+    for number, spec in enumerate(settings.publish):
+        if spec in settings.publish[:number]:
+            raise UsageError(f"output number {number + 1} is the same as an earlier one; give each once")
+        scheme = spec.partition(":")[0]
+        if scheme in ("mqtt", "mqtts"):
+            parse_broker(spec)
+        elif scheme == "file":
+            _file(Path(spec.removeprefix("file:").partition("?")[0]).expanduser())
+        elif scheme == "gpio":
+            rule.parse_rule(rule.split_rule(spec)[1], labels, SINKS["gpio"].form)
+        elif spec != "-":
+            # Nothing is sent and nothing is run before the first event.
+            open_sink(spec, context).close()
+
+
+def _has_rules(settings: Settings) -> bool:
+    return any(spec.partition(":")[0] in ("http", "https", "exec", "gpio") for spec in settings.publish)
+
+
+def _file(path: Path) -> None:
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir():
+        raise UsageError(f"output file {path} cannot be written; give a file in a folder that exists")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise UsageError(f"output file {path} may not be written by this user; choose another folder")
+
+
+def _record(settings: Settings) -> None:
+    if settings.record:
+        _file(Path(settings.record).expanduser())
+
+
+_CHECKS: dict[str, Callable[[Settings], None]] = {
+    "source": _source,
+    "model": _model,
+    "publish": _publish,
+    "record": _record,
+}
+"""By the setting they look at."""
