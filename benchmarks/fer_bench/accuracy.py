@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_bench import plots
 from fer_bench.environment import model_facts
 from fer_bench.results import legend, letter
-from fer_bench.statistics import wilson_interval
-from fer_convert.verification import mcnemar
 from fer_edge.contract.errors import ModelFileError
 from fer_edge.expressions import litert
 from fer_edge.expressions.litert import LiteRtClassifier
 from fer_edge.faces.framing import crop_gray
-from fer_train.datasets import Dataset, Split
+from fer_train.datasets import Dataset, Split, in_labels
+from fer_train.datasets.labelling import ordered
 from fer_train.evaluation import evaluate
+from fer_train.significance import mcnemar, wilson_interval
 
 THREADS = 1
 
@@ -39,20 +40,23 @@ def measure(
 
     Raises:
         DataError: there is no such split.
-        ModelFileError: a file cannot be used, or its labels are not the data's.
+        ModelFileError: a file cannot be used, or does not know all labels of the data.
     """
-    split = data.split(name)
     classifiers = [litert.load(path, threads=THREADS, allow_float=True) for path in models]
     for path, classifier in zip(models, classifiers, strict=True):
-        if set(classifier.labels) != set(data.labels):
+        if not set(classifier.labels) >= set(data.labels):
             raise ModelFileError(
                 f"{path} knows {', '.join(classifier.labels)} where {data.source} has {', '.join(data.labels)}; "
-                "measure it on the data it was made for"
+                "measure it on the data it was made for, or leave classes out with --label-map"
             )
+    # What a model says of classes that the data does not have is wrong, and so it has to be counted.
+    extra = ordered({label for classifier in classifiers for label in classifier.labels} - set(data.labels))
+    data, _ = in_labels(data, (*data.labels, *extra))
+    split = data.split(name)
     probabilities = [classify(classifier, split, data.labels, on_picture) for classifier in classifiers]
     return {
         "threads": {"classifier": THREADS},
-        "data": {"file": Path(data.source).name, "split": name, "sha256": split.sha256(), "pictures": len(split)},
+        "data": {"file": data.name, "split": name, "sha256": split.sha256(), "pictures": len(split)},
         "models": [model_facts(path, made.model) for path, made in zip(models, classifiers, strict=True)],
         "results": [
             {
@@ -68,14 +72,14 @@ def measure(
 def classify(
     classifier: LiteRtClassifier, split: Split, labels: tuple[str, ...], on_picture: Callable[[int], None]
 ) -> NDArray[np.float32]:
-    """Probabilities (float32, (n, labels)) of a split's pictures, in the order of `labels`."""
-    columns = [classifier.labels.index(label) for label in labels]
-    made = np.empty((len(split), len(labels)), np.float32)
+    """Probabilities (float32, (n, labels)) of a split's pictures, in the order of `labels`; 0 for unknown ones."""
+    columns = [labels.index(label) for label in classifier.labels]
+    made = np.zeros((len(split), len(labels)), np.float32)
     height, width = split.images.shape[1:]
     whole = (0, 0, width, height)
     for row, image in enumerate(split.images):
         # The loop's own resampling serves networks of another input size.
-        made[row] = classifier.classify(crop_gray(image, whole, classifier.side))[columns]
+        made[row, columns] = classifier.classify(crop_gray(image, whole, classifier.side))
         on_picture(1)
     return made
 
@@ -134,6 +138,32 @@ def table(content: dict[str, Any], models: Sequence[Path]) -> str:
     width = max(len(title) for title, _ in rows)
     lines += ["", *(f"{title:<{width}}" + "".join(f"{cell:>14}" for cell in cells) for title, cells in rows)]
     return "\n".join([*lines, "", "all shares in percent"])
+
+
+def plot(target: plots.Target, content: dict[str, Any]) -> None:
+    """Draw each class' recall with its 95 % interval, model beside model."""
+    entries = content["results"]
+    classes = list(entries[0]["evaluation"]["classes"])
+    data = content["data"]
+    with plots.drawing(target, 7.4, 0.5 * len(classes) + 1.4, f"Recall on {data['split']} of {data['file']}") as figure:
+        axes = figure.subplots()
+        for number, entry in enumerate(entries):
+            rows = np.arange(len(classes)) + 0.16 * (number - (len(entries) - 1) / 2)
+            found = entry["evaluation"]["classes"]
+            recalls = np.array([found[label]["recall"] for label in classes])
+            support = np.array([found[label]["support"] for label in classes])
+            bounds = np.array(
+                [wilson_interval(round(share * n), max(n, 1)) for share, n in zip(recalls, support, strict=True)]
+            )
+            errors = np.abs(bounds.T - recalls)
+            style = number % len(plots.COLORS)
+            axes.errorbar(100 * recalls, rows, xerr=100 * errors, linestyle="", color=plots.COLORS[style],
+                          marker=plots.MARKERS[style], label=letter(entry["model"]))  # fmt: skip
+        axes.set_yticks(range(len(classes)), classes)
+        axes.invert_yaxis()
+        axes.set(xlabel="%", xlim=(0, 100))
+        axes.grid(axis="x", alpha=0.3)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def _percent(share: float) -> str:

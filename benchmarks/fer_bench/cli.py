@@ -1,4 +1,4 @@
-"""`fer-bench`: accuracy, latency, pipeline, environment, readme, and the commands of `loop_cli`."""
+"""`fer-bench`: accuracy, latency, pipeline, environment, readme, and the commands of `loop_cli` and `report_cli`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 
 import click
 
-from fer_bench.loop_cli import COMMANDS
+from fer_bench import loop_cli, report_cli
+from fer_bench.soak.cli import soak
 from fer_edge import __version__
 from fer_edge.contract.commands import Group
 from fer_edge.contract.errors import DataError, UsageError
 from fer_edge.contract.files import write_text
+from fer_train.data_options import reading_of, reading_options
 
 FILE = click.Path(path_type=Path)
 
@@ -44,12 +46,22 @@ _json = click.option("--json", "output", type=FILE, help="Write the result there
 
 
 @main.command()
-@click.option("--data", type=FILE, required=True, help="FER2013: CSV, .csv.gz, image folder or zip.")
-@click.option("--split", default="PublicTest", show_default=True, help="Which of its splits.")
+@click.option("--data", type=FILE, multiple=True, required=True, help="As of fer-train; repeatable.")
+@click.option(
+    "--split",
+    default="PublicTest",
+    show_default=True,
+    help="Or what fer-train --split KIND:F validates on.",
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of such a division.")
+@reading_options
 @_models
 @_json
 @click.pass_obj
-def accuracy(arguments: tuple[str, ...], data: Path, split: str, models: tuple[Path, ...], output: Path | None) -> None:
+def accuracy(
+    arguments: tuple[str, ...], *, data: tuple[Path, ...], split: str, seed: int, asked: dict[str, Any],
+    models: tuple[Path, ...], output: Path | None,
+) -> None:  # fmt: skip
     """Say how often model files are right, and compare them with the first.
 
     \b
@@ -58,12 +70,17 @@ def accuracy(arguments: tuple[str, ...], data: Path, split: str, models: tuple[P
     from fer_bench import accuracy as benchmark
     from fer_bench import results
     from fer_bench.environment import environment
+    from fer_edge.contract import model_file
     from fer_train import datasets
 
     results.check_writable(output)
     before = environment(arguments)
     models = models or _shipped()
-    loaded = datasets.load(data)
+    # Pictures of a folder are read in the size of the network, for a smaller one would lose what it looks at.
+    side = min(model_file.read(path).side for path in models)
+    loaded = datasets.load(*data, reading=reading_of(asked, side))
+    if ":" in split:
+        loaded, _, split = datasets.divide(loaded, split, seed)
     length = len(loaded.split(split)) * len(models)
     with click.progressbar(length=length, label=split, file=sys.stderr, update_min_steps=100) as bar:
         content = benchmark.measure(loaded, split, models, on_picture=bar.update)
@@ -180,7 +197,7 @@ def readme(paths: tuple[Path, ...], folder: Path, check: bool) -> None:
         raise DataError(f"figures are stale ({'; '.join(stale)}); run: fer-bench readme")
 
 
-for _command in COMMANDS:
+for _command in (*loop_cli.COMMANDS, *report_cli.COMMANDS, soak):
     main.add_command(_command)
 
 

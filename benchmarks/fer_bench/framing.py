@@ -277,10 +277,10 @@ OFFSETS = {
 """Keys of what was measured of the boxes, and how people read them."""
 
 
-def plot(path: Path, content: dict[str, Any]) -> None:
+def plot(target: plots.Target, content: dict[str, Any]) -> None:
     """Draw accuracy over the crop's scale, one panel a detector, one line a rise."""
     entries = content["detectors"]
-    with plots.drawing(path, 4.8 * len(entries), 4.2, "Accuracy over the crop's framing") as figure:
+    with plots.drawing(target, 4.8 * len(entries), 4.2, "Accuracy over the crop's framing") as figure:
         for axes, entry in zip(figure.subplots(1, len(entries), sharey=True, squeeze=False)[0], entries, strict=True):
             for number, rise in enumerate(content["rises"]):
                 values = [100 * row[number] for row in entry["accuracy"]]

@@ -37,6 +37,8 @@ WARM_UP = 0.1
 class Cycle:
     """Endless frames from memory, by a clock of their own; a `FrameSource` that ends after `count`."""
 
+    dropped = 0
+
     def __init__(self, pictures: Sequence[NDArray[np.uint8]], count: int) -> None:
         self._numbers = iter(range(count))
         self._pictures = itertools.cycle(pictures)
@@ -152,11 +154,11 @@ MEMORY = {"rss": "resident", "anonymous": "anonymous"}
 """Kinds of memory, by their key, and how people read them."""
 
 
-def plot(path: Path, content: dict[str, Any]) -> None:
+def plot(target: plots.Target, content: dict[str, Any]) -> None:
     """Draw memory over the frames."""
     samples = content["samples"]
     numbers = [sample["frames"] for sample in samples]
-    with plots.drawing(path, 6.4, 3.6, f"Memory over {content['data']['frames']:,} frames") as figure:
+    with plots.drawing(target, 6.4, 3.6, f"Memory over {content['data']['frames']:,} frames") as figure:
         axes = figure.subplots()
         for number, (key, title) in enumerate(MEMORY.items()):
             axes.plot(numbers, [sample[f"{key}_mb"] for sample in samples], color=plots.COLORS[number],

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_bench import plots
 from fer_bench.environment import model_facts
 from fer_bench.results import legend, letter
 from fer_bench.statistics import percentiles
@@ -22,6 +23,8 @@ from fer_edge.expressions.litert import LiteRtClassifier
 SEED = 0
 SYNTHETIC = 32
 WARM_UP = 50
+DISTRIBUTION = (0, 1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9, 100)
+"""Percentiles over all rounds together, disturbed ones too."""
 
 
 def measure(
@@ -73,6 +76,10 @@ def measure(
                 "model": model,
                 "threads": count,
                 "ms": percentiles(took[number]),
+                "distribution_ms": [
+                    [percentile, round(float(value), 4)]
+                    for percentile, value in zip(DISTRIBUTION, np.percentile(took[number], DISTRIBUTION), strict=True)
+                ],
                 "round_p50_ms": [round(value, 4) for value in medians[number].tolist()],
                 "ratio": {
                     "p50": round(float(np.median(ratios[number])), 3),
@@ -117,3 +124,20 @@ def table(content: dict[str, Any], models: Sequence[Path]) -> str:
         )
     lines += ["", f"{content['rounds']} rounds of {content['invokes']} classifications, preprocessing included"]
     return "\n".join(lines)
+
+
+def plot(target: plots.Target, content: dict[str, Any]) -> None:
+    """Draw the distribution of the times, all rounds together."""
+    with plots.drawing(target, 6.4, 4, "One classification, preprocessing included") as figure:
+        axes = figure.subplots()
+        for number, entry in enumerate(content["results"]):
+            # Files of before the distribution hold three points of it.
+            known = entry.get("distribution_ms") or [[int(p[1:]), ms] for p, ms in entry["ms"].items()]
+            share, ms = zip(*known, strict=True)
+            style = number % len(plots.COLORS)
+            axes.plot(ms, share, color=plots.COLORS[style], marker=plots.MARKERS[style], markersize=4,
+                      label=f"{letter(entry['model'])}, {entry['threads']} threads")  # fmt: skip
+        axes.set(xlabel="ms", ylabel="% took at most so long", ylim=(0, 100))
+        axes.set_xscale("log")
+        axes.grid(alpha=0.3, which="both")
+        axes.legend(loc="lower right")

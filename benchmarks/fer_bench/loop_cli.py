@@ -1,4 +1,4 @@
-"""The commands that measure the loop: scene, framing, peers, scaling, growth, recall."""
+"""The commands that measure the loop: scene, framing, peers, scaling, growth, recall, preview."""
 
 from __future__ import annotations
 
@@ -19,101 +19,80 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path)
 DETECTORS = ("yunet", "haar")
 
+
+def split_option(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """`--split`, of a data set."""
+    return click.option("--split", default=default, show_default=True, help="Which of its splits.")
+
+
 _detectors = click.option(
     "--detector", "detectors", type=click.Choice(DETECTORS), multiple=True, default=DETECTORS, show_default=True,
     help="Repeatable.",
 )  # fmt: skip
-_detector = click.option("--detector", type=click.Choice(["auto", *DETECTORS]), help="As of fer-edge run.")
-_model = click.option("--model", type=FILE, help="An int8 model file.  [the shipped one]")
-_config = click.option("--config", "settings_file", type=FILE, help="Settings of fer-edge, in TOML.")
-_data = click.option("--data", type=FILE, required=True, help="FER2013: CSV, .csv.gz, image folder or zip.")
+detector_option = click.option("--detector", type=click.Choice(["auto", *DETECTORS]), help="As of fer-edge run.")
+model_option = click.option("--model", type=FILE, help="An int8 model file.  [the shipped one]")
+config_option = click.option("--config", "settings_file", type=FILE, help="Settings of fer-edge, in TOML.")
+data_option = click.option("--data", type=FILE, required=True, help="FER2013: CSV, .csv.gz, image folder or zip.")
 _limit = click.option("--limit", type=click.IntRange(1), help="Only a sample of so many, each class with its share.")
-_seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of sample and scenes.")
-_max_frames = click.option(
+seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of sample and scenes.")
+max_frames_option = click.option(
     "--max-frames", type=click.IntRange(2, 10_000), default=120, show_default=True, help="Of each clip, at most."
 )
-_json = click.option("--json", "output", type=FILE, help="Write the result there, too.")
-_plot = click.option("--plot", "drawing", type=FILE, help="Draw it into this PNG.")
+json_option = click.option("--json", "output", type=FILE, help="Write the result there, too.")
+plot_option = click.option("--plot", "drawing", type=FILE, help="Draw it into this PNG.")
+
+
+def _of_pictures(split: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options of what shows the pictures of a data set's `split` in scenes."""
+    options = (
+        data_option, split_option(split), _detectors, model_option, config_option, _limit, seed_option, json_option,
+        plot_option, click.pass_obj,
+    )  # fmt: skip
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
 
 
 @click.command(cls=Command)
-@_data
-@click.option("--split", default="PublicTest", show_default=True, help="Which of its splits.")
-@_detectors
-@_model
-@_config
-@_limit
-@_seed
-@_json
-@_plot
-@click.pass_obj
-def scene(
-    arguments: tuple[str, ...], *, data: Path, split: str, detectors: tuple[str, ...], model: Path | None,
-    settings_file: Path | None, limit: int | None, seed: int, output: Path | None, drawing: Path | None,
-) -> None:  # fmt: skip
+@_of_pictures("PublicTest")
+def scene(arguments: tuple[str, ...], **options: Any) -> None:
     """Say how often the loop is right about faces it has to find in a 640x480 scene.
 
     \b
     fer-bench scene --data fer2013.csv.gz --json scene.json --plot scene.png
     """
     from fer_bench import scene as benchmark
-    from fer_train import datasets
 
-    runs = _runs(settings_file, model, detectors)
-
-    def measured() -> dict[str, Any]:
-        loaded = datasets.load(data)
-        length = min(limit or len(loaded.split(split)), len(loaded.split(split))) * (len(runs) + 1)
-        with click.progressbar(length=length, label=split, file=sys.stderr, update_min_steps=10) as bar:
-            return benchmark.measure(loaded, split, runs, limit=limit, seed=seed, on_picture=bar.update)
-
-    _finish(benchmark, "scene", arguments, measured, output, drawing)
+    _measure_pictures(benchmark, "scene", arguments, passes=lambda detectors: detectors + 1, **options)
 
 
 @click.command(cls=Command)
-@_data
-@click.option("--split", default="Training", show_default=True, help="Which of its splits.")
-@_detectors
-@_model
-@_config
-@_limit
-@_seed
-@_json
-@_plot
-@click.pass_obj
-def framing(
-    arguments: tuple[str, ...], *, data: Path, split: str, detectors: tuple[str, ...], model: Path | None,
-    settings_file: Path | None, limit: int | None, seed: int, output: Path | None, drawing: Path | None,
-) -> None:  # fmt: skip
+@_of_pictures("Training")
+def framing(arguments: tuple[str, ...], **options: Any) -> None:
     """Derive the detectors' framing constants from where their boxes fall on FER2013.
 
     \b
     fer-bench framing --data fer2013.csv.gz --limit 3000 --plot framing.png
     """
     from fer_bench import framing as benchmark
-    from fer_train import datasets
 
-    runs = _runs(settings_file, model, detectors)
-
-    def measured() -> dict[str, Any]:
-        loaded = datasets.load(data)
-        length = min(limit or len(loaded.split(split)), len(loaded.split(split))) * 2 * len(runs)
-        with click.progressbar(length=length, label=split, file=sys.stderr, update_min_steps=10) as bar:
-            return benchmark.measure(loaded, split, runs, limit=limit, seed=seed, on_picture=bar.update)
-
-    _finish(benchmark, "framing", arguments, measured, output, drawing)
+    _measure_pictures(benchmark, "framing", arguments, passes=lambda detectors: 2 * detectors, **options)
 
 
 @click.command(cls=Command)
 @click.option("--clip", "clips", type=FILE, multiple=True, help="A video to compare on; repeatable.")
 @click.option("--demo/--no-demo", default=True, show_default=True, help="Compare on the moving demo face.")
 @_detectors
-@_model
-@_max_frames
+@model_option
+@max_frames_option
 @click.option("--repeat", type=click.IntRange(1, 1000), default=5, show_default=True, help="Rounds; medians are shown.")
 @click.option("--venv", type=FILE, help="Environment of the peer.  [in the user's cache]")
-@_json
-@_plot
+@json_option
+@plot_option
 @click.pass_obj
 def peers(
     arguments: tuple[str, ...], *, clips: tuple[Path, ...], demo: bool, detectors: tuple[str, ...],
@@ -131,7 +110,7 @@ def peers(
     shown = [*([None] if demo else []), *clips]
     if not shown:
         raise UsageError("there is nothing to compare on; give --clip FILE or leave --no-demo away")
-    runs = _runs(None, model, detectors)
+    runs = runs_of(None, model, detectors)
     folder = venv or peer_venv.default_folder(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"))
 
     def measured() -> dict[str, Any]:
@@ -141,18 +120,18 @@ def peers(
                 shown, runs, python, max_frames=max_frames, rounds=repeat, on_round=bar.update
             )  # fmt: skip
 
-    _finish(benchmark, "peers", arguments, measured, output, drawing)
+    finish(benchmark, "peers", arguments, measured, output, drawing)
 
 
 @click.command(cls=Command)
 @click.option("--data", type=FILE, help="Show FER2013's faces instead of the demo's.")
-@click.option("--split", default="PublicTest", show_default=True, help="Which of its splits.")
-@_detector
-@_model
-@_config
-@click.option("--repeat", type=click.IntRange(1, 1000), default=5, show_default=True, help="Rounds; medians are shown.")
-@_json
-@_plot
+@split_option("PublicTest")
+@detector_option
+@model_option
+@config_option
+@click.option("--repeat", type=click.IntRange(1, 1000), default=15, show_default=True, help="Rounds.")
+@json_option
+@plot_option
 @click.pass_obj
 def scaling(
     arguments: tuple[str, ...], *, data: Path | None, split: str, detector: str | None, model: Path | None,
@@ -166,23 +145,23 @@ def scaling(
     from fer_bench import scaling as benchmark
     from fer_train import datasets
 
-    (settings,) = _runs(settings_file, model, [detector])
+    (settings,) = runs_of(settings_file, model, [detector])
 
     def measured() -> dict[str, Any]:
         faces = None if data is None else datasets.load(data).split(split)
         with click.progressbar(length=repeat, label="scaling", file=sys.stderr) as bar:
             return benchmark.measure(settings, faces, rounds=repeat, on_round=bar.update)
 
-    _finish(benchmark, "scaling", arguments, measured, output, drawing)
+    finish(benchmark, "scaling", arguments, measured, output, drawing)
 
 
 @click.command(cls=Command)
 @click.option("--frames", type=click.IntRange(100), default=100_000, show_default=True, help="How many.")
-@_detector
-@_model
-@_config
-@_json
-@_plot
+@detector_option
+@model_option
+@config_option
+@json_option
+@plot_option
 @click.pass_obj
 def growth(
     arguments: tuple[str, ...], *, frames: int, detector: str | None, model: Path | None,
@@ -195,22 +174,22 @@ def growth(
     """
     from fer_bench import growth as benchmark
 
-    (settings,) = _runs(settings_file, model, [detector])
+    (settings,) = runs_of(settings_file, model, [detector])
 
     def measured() -> dict[str, Any]:
         with click.progressbar(length=frames, label="growth", file=sys.stderr) as bar:
             return benchmark.measure(settings, frames=frames, on_frames=bar.update)
 
-    _finish(benchmark, "growth", arguments, measured, output, drawing)
+    finish(benchmark, "growth", arguments, measured, output, drawing)
 
 
 @click.command(cls=Command)
 @click.argument("clips", metavar="CLIP...", type=FILE, nargs=-1, required=True)
-@_detector
-@_model
-@_config
-@_max_frames
-@_json
+@detector_option
+@model_option
+@config_option
+@max_frames_option
+@json_option
 @click.pass_obj
 def recall(
     arguments: tuple[str, ...], *, clips: tuple[Path, ...], detector: str | None, model: Path | None,
@@ -223,19 +202,50 @@ def recall(
     """
     from fer_bench import recall as benchmark
 
-    (settings,) = _runs(settings_file, model, [detector])
+    (settings,) = runs_of(settings_file, model, [detector])
 
     def measured() -> dict[str, Any]:
         with click.progressbar(length=len(clips), label="recall", file=sys.stderr) as bar:
             return benchmark.measure(clips, settings, max_frames=max_frames, on_clip=bar.update)
 
-    _finish(benchmark, "recall", arguments, measured, output, None)
+    finish(benchmark, "recall", arguments, measured, output, None)
 
 
-COMMANDS = (scene, framing, peers, scaling, growth, recall)
+@click.command(cls=Command)
+@click.option("--frames", type=click.IntRange(10, 5000), default=300, show_default=True, help="A pass.")
+@detector_option
+@model_option
+@config_option
+@click.option(
+    "--repeat", type=click.IntRange(1, 1000), default=15, show_default=True, help="Rounds; medians are shown."
+)
+@json_option
+@plot_option
+@click.pass_obj
+def preview(
+    arguments: tuple[str, ...], *, frames: int, detector: str | None, model: Path | None,
+    settings_file: Path | None, repeat: int, output: Path | None, drawing: Path | None,
+) -> None:  # fmt: skip
+    """Say by how much the live page slows the loop, unwatched and with two viewers.
+
+    \b
+    fer-bench preview --detector yunet --json preview.json
+    """
+    from fer_bench import preview as benchmark
+
+    (settings,) = runs_of(settings_file, model, [detector])
+
+    def measured() -> dict[str, Any]:
+        with click.progressbar(length=repeat + 1, label="preview", file=sys.stderr) as bar:
+            return benchmark.measure(settings, frames=frames, rounds=repeat, on_round=bar.update)
+
+    finish(benchmark, "preview", arguments, measured, output, drawing)
 
 
-def _runs(settings_file: Path | None, model: Path | None, detectors: Sequence[str | None]) -> list[Settings]:
+COMMANDS = (scene, framing, peers, scaling, growth, recall, preview)
+
+
+def runs_of(settings_file: Path | None, model: Path | None, detectors: Sequence[str | None]) -> list[Settings]:
     """Settings of fer-edge, one for each detector."""
     from fer_edge.service import config
 
@@ -243,7 +253,27 @@ def _runs(settings_file: Path | None, model: Path | None, detectors: Sequence[st
     return [config.load(settings_file, flags={**flags, "detector": detector}) for detector in detectors]
 
 
-def _finish(
+def _measure_pictures(
+    benchmark: ModuleType, kind: str, arguments: tuple[str, ...], *, passes: Callable[[int], int], data: Path,
+    split: str, detectors: tuple[str, ...], model: Path | None, settings_file: Path | None, limit: int | None,
+    seed: int, output: Path | None, drawing: Path | None,
+) -> None:  # fmt: skip
+    """Measure on a data set's pictures, each of which is looked at `passes(detectors)` times."""
+    from fer_train import datasets
+
+    runs = runs_of(settings_file, model, detectors)
+
+    def measured() -> dict[str, Any]:
+        loaded = datasets.load(data)
+        pictures = len(loaded.split(split))
+        length = min(limit or pictures, pictures) * passes(len(runs))
+        with click.progressbar(length=length, label=split, file=sys.stderr, update_min_steps=10) as bar:
+            return benchmark.measure(loaded, split, runs, limit=limit, seed=seed, on_picture=bar.update)
+
+    finish(benchmark, kind, arguments, measured, output, drawing)
+
+
+def finish(
     benchmark: ModuleType, kind: str, arguments: tuple[str, ...], measured: Callable[[], dict[str, Any]],
     output: Path | None, drawing: Path | None,
 ) -> None:  # fmt: skip

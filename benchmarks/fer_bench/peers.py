@@ -82,7 +82,7 @@ def measure(
         for number, path in enumerate(clips):
             clip = _open(path, settings, max_frames, Path(folder))
             frames_file = Path(folder) / f"frames-{number}.npy"
-            np.save(frames_file, np.stack([_bgr(frame) for frame in clip.frames]))
+            np.save(frames_file, np.stack([bgr(frame) for frame in clip.frames]))
             with _Peer(python, frames_file) as other:
                 peer = other.facts
                 turns = [other.turn, *(_our_turn(run, clip, classifier, Path(folder)) for run in runs)]
@@ -142,7 +142,8 @@ def write_demo(path: Path, frames: int) -> Path:
     return path
 
 
-def _bgr(frame: Frame) -> NDArray[np.uint8]:
+def bgr(frame: Frame) -> NDArray[np.uint8]:
+    """A frame's picture in three channels: uint8, (height, width, 3) BGR."""
     image = frame.image
     return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR).view(np.uint8)
 
@@ -295,11 +296,11 @@ def table(content: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def plot(path: Path, content: dict[str, Any]) -> None:
+def plot(target: plots.Target, content: dict[str, Any]) -> None:
     """Draw frames/s on a logarithmic axis and peak memory, one group of bars a clip."""
     names = [side["side"] for side in content["comparisons"][0]["sides"]]
     clips = [clip["file"] for clip in content["data"]["clips"]]
-    with plots.drawing(path, 9, 3.8, f"The loop against {PEER} on the same frames") as figure:
+    with plots.drawing(target, 9, 3.8, f"The loop against {PEER} on the same frames") as figure:
         speed, memory = figure.subplots(1, 2)
         width = 0.8 / len(names)
         for number, name in enumerate(names):

@@ -40,12 +40,16 @@ STAGES = {
 """Keys of a pipeline result's `stages_ms` and how people read them. `other` is what events call so; `own`
 is `total` without `detect` and `classify`; `total` is everything but `decode`."""
 
-NOT_TOLD = frozenset(("source", "publish", "model", "device", "detector", "max_frames"))
+NOT_TOLD = frozenset(
+    ("source", "publish", "model", "device", "detector", "max_frames", "preview", "preview_name", "record")
+)
 """Settings that a result names elsewhere, or that say something about the machine's owner."""
 
 
 class DecodedFrames:
     """A clip's frames from memory, so that the loop is timed without decoding; a `FrameSource`."""
+
+    dropped = 0
 
     def __init__(self, frames: Sequence[Frame]) -> None:
         self._left = iter(frames)

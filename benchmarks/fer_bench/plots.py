@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fer_train.plots import BLUE, GREEN, GREY, ORANGE, VERMILION, drawing
+from fer_train.plots import BLUE, GREEN, GREY, ORANGE, VERMILION, Target, drawing
 
-__all__ = ["COLORS", "GREY", "MARKERS", "drawing"]
+__all__ = ["COLORS", "GREY", "MARKERS", "Target", "drawing"]
 
 COLORS = (BLUE, ORANGE, GREEN, VERMILION, "#CC79A7")
 MARKERS = ("o", "^", "D", "v", "s")

@@ -12,6 +12,8 @@ from typing import Any
 
 from fer_bench import results
 from fer_bench.pipeline import STAGES
+from fer_bench.predict import derivation
+from fer_bench.smoothing import held, raw_and_in_force
 from fer_edge.contract.errors import DataError
 
 PAGES = (Path("README.md"), Path("edge_runtime/fer_edge/models/README.md"))
@@ -136,12 +138,51 @@ def _peers(folder: Path) -> str:
     return _table("", heads, rows) + _footer([content], about)
 
 
+def _smoothing(folder: Path) -> str:
+    content = results.read(folder / "smoothing.json")
+    sequence, present = content["sequence"], content["in_force"]
+    rows = []
+    for hold_s, *entries in raw_and_in_force(content):
+        cells = [
+            f"{entry['false_switches_per_min']:.1f}; "
+            + ("never" if entry["delay_s"] is None else f"{entry['delay_s']['p50']:.2f} s")
+            for entry in entries
+        ]
+        rows.append((f"{held(hold_s)}: false switches a minute; delay of a true one", cells))
+    data = content["data"]
+    about = (
+        f"{sequence['minutes']:g} minutes of pictures of `{data['file']}`, {data['split']}, drawn by label, "
+        f"{sequence['fps']:g} frames/s; smoothed with "
+        + ", ".join(f"`{key} = {value:g}`" for key, value in present.items())
+    )
+    return _table("ours", ["each frame by itself", "smoothed"], rows) + _footer([content], about)
+
+
+def _predict(folder: Path) -> str:
+    content = results.read(folder / "predict.json")
+    here, boards = content["here"]["stages_ms"], content["boards"]
+    rows = [
+        (f"{STAGES[stage]}, ms", [f"{ms:.2f}", *(_between(board["stages_ms"][stage], 1) for board in boards)])
+        for stage, ms in here.items()
+    ]
+    rows.append(("frames/s", [f"{1e3 / here['total']:.0f}", *(_between(board["frames_per_s"], 0) for board in boards)]))
+    heads = ["measured here", *(f"{board['name']}, predicted" for board in boards)]
+    about = f"{content['detector']['name']}; {' '.join(derivation(content)).rstrip('.')}"
+    return _table("ours", heads, rows) + _footer([content], about)
+
+
+def _between(bounds: dict[str, float], digits: int) -> str:
+    return f"{bounds['low']:.{digits}f} to {bounds['high']:.{digits}f}"
+
+
 TABLES: dict[str, Callable[[Path], str]] = {
     "accuracy": _accuracy,
     "sizes": _sizes,
     "latency": _latency,
     "pipeline": _pipeline,
     "peers": _peers,
+    "smoothing": _smoothing,
+    "predict": _predict,
 }
 """What can stand in a block, by its name."""
 

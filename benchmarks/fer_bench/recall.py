@@ -9,7 +9,6 @@ from typing import Any
 
 from fer_bench.environment import model_facts
 from fer_bench.pipeline import DecodedFrames, decode, detector_facts, settings_facts
-from fer_bench.statistics import wilson_interval
 from fer_edge.contract.errors import DetectorError, UsageError
 from fer_edge.contract.files import sha256_of
 from fer_edge.expressions import litert
@@ -19,6 +18,7 @@ from fer_edge.faces.yunet import YuNetDetector
 from fer_edge.records import Box, Frame
 from fer_edge.service.config import Settings
 from fer_edge.service.run import make_classifier, make_detector, make_loop
+from fer_train.significance import wilson_interval
 
 SAME_FACE = 0.5
 """Intersection over union above which two boxes are of one face."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -193,11 +192,11 @@ def table(content: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def plot(path: Path, content: dict[str, Any]) -> None:
+def plot(target: plots.Target, content: dict[str, Any]) -> None:
     """Draw each stage over the number of faces found."""
     points = content["points"]
     found = [point["found"] for point in points]
-    with plots.drawing(path, 6.4, 4.2, f"Cost of a frame as faces grow ({content['detector']['name']})") as figure:
+    with plots.drawing(target, 6.4, 4.2, f"Cost of a frame as faces grow ({content['detector']['name']})") as figure:
         axes = figure.subplots()
         for number, (stage, title) in enumerate(
             {"total": "whole loop", "detect": "detect", "scan": "a scan of the whole frame",

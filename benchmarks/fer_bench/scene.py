@@ -200,9 +200,9 @@ GROUPS = {"all": "all faces", "where_full_scan_finds": "where the full scan find
 """Which pictures a comparison is about, by its key, and how people read it."""
 
 
-def plot(path: Path, content: dict[str, Any]) -> None:
+def plot(target: plots.Target, content: dict[str, Any]) -> None:
     """Draw accuracy and share found over the face's size, for every detector."""
-    with plots.drawing(path, 9, 3.8, "FER2013 faces in a scene, against the aligned pictures") as figure:
+    with plots.drawing(target, 9, 3.8, "FER2013 faces in a scene, against the aligned pictures") as figure:
         left, right = figure.subplots(1, 2, sharex=True)
         for number, (entry, color) in enumerate(zip(content["detectors"], plots.COLORS, strict=False)):
             middles = [(bin_["from"] + bin_["to"]) / 2 for bin_ in entry["sides"]]

@@ -10,23 +10,6 @@ from numpy.typing import ArrayLike
 PERCENTILES = (50, 95, 99)
 
 
-def wilson_interval(hits: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Interval of a share, 0..1, after Wilson 1927 (JASA 22, p. 209).
-
-    Args:
-        hits: successes, 0 to `trials`.
-        trials: at least 1.
-        level: of confidence, 0 < level < 1.
-    """
-    z2 = NormalDist().inv_cdf((1 + level) / 2) ** 2
-    share = hits / trials
-    centre = share + z2 / (2 * trials)
-    half = (z2 * (share * (1 - share) / trials + z2 / (4 * trials**2))) ** 0.5
-    # Rounding may leave the bounds a hair inside the share that they enclose.
-    low, high = (centre - half) / (1 + z2 / trials), (centre + half) / (1 + z2 / trials)
-    return max(0.0, min(low, share)), min(1.0, max(high, share))
-
-
 def paired_interval(gained: int, lost: int, pairs: int, level: float = 0.95) -> tuple[float, float]:
     """Interval of the difference of two shares of the same pairs, -1..1 (Agresti and Min 2005, Stat. Med. 24, p. 729).
 

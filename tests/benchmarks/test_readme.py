@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fer_bench import accuracy, cli, latency, pipeline, readme, results
+from fer_bench import accuracy, cli, latency, pipeline, predict, readme, results, smoothing
 from fer_bench.environment import environment
 from fer_edge.contract.errors import DataError
+from fer_edge.service import config
 from fer_train import datasets
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +27,19 @@ PEERS = {
 }
 
 
+PREDICT = {
+    "detector": {"name": "yunet"},
+    "here": {
+        "yunet_160x120_ms": 2.0,
+        "yunet_speedup_of_cores": 1.2,
+        "stages_ms": {"total": 4.0},
+    },
+    "other_work": predict.OTHER_WORK,
+    "sources": list(predict.SOURCES),
+    "boards": [predict._prediction(board, ["total"], [2.0], 1.2) for board in predict.BOARDS],
+}
+
+
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory, data, model, make_model, clip):
     folder = tmp_path_factory.mktemp("results")
@@ -34,6 +48,15 @@ def measured(tmp_path_factory, data, model, make_model, clip):
         "accuracy": accuracy.measure(datasets.load(data), "PublicTest", models),
         "latency": latency.measure(models, [1, 2], rounds=1, invokes=2),
         "peers": PEERS,
+        "predict": PREDICT,
+        "smoothing": smoothing.measure(
+            datasets.load(data),
+            "PublicTest",
+            config.load(environment={}, flags={"model": str(model)}),
+            minutes=1,
+            fps=10,
+            seed=0,
+        ),
         "pipeline": pipeline.measure(clip, detector="haar", model=model, settings_file=None, max_frames=2, rounds=1),
     }
     for kind, content in contents.items():
@@ -50,7 +73,7 @@ def blocks(*names: str) -> str:
 def test_blocks_are_rewritten_and_nothing_else(measured):
     text = blocks(*readme.TABLES)
     new = readme.render(text, measured)
-    assert "old" not in new
+    assert "\nold\n" not in new
     for name in readme.TABLES:
         assert f"before {name}\n<!-- figures:{name} -->\n| " in new
     assert new.count("\n<!-- /figures -->\nafter") == len(readme.TABLES)
@@ -60,7 +83,7 @@ def test_blocks_are_rewritten_and_nothing_else(measured):
 
 
 def test_tables_hold_the_results_figures_and_are_rectangular(measured):
-    new = readme.render(blocks("accuracy", "sizes", "latency", "pipeline", "peers"), measured)
+    new = readme.render(blocks(*readme.TABLES), measured)
     assert "| ours | band float32 | band int8 |" in new
     assert "| accuracy, % | **85.7** | **85.7** |" in new
     assert "| recall *angry* (4 pictures), % | 50.0 | 50.0 |" in new
@@ -70,6 +93,8 @@ def test_tables_hold_the_results_figures_and_are_rectangular(measured):
     assert "| frames with a face | 0 of 2 |" in new
     assert "|  | fer (the peer) | fer-edge yunet (ours) |" in new
     assert "| demo: times the peer (range) | 1.0 (0.5 to 2.0) | 20.0 (10.0 to 40.0) |" in new
+    assert "| whole loop, ms | 4.00 | 4.3 to " in new
+    assert "Raspberry Pi 5, predicted" in new
     for table in new.split("<!-- figures:")[1:]:
         widths = {line.count(" | ") for line in table.splitlines() if line.startswith("|")}
         assert len(widths) == 1

@@ -23,7 +23,7 @@ def test_stored_results_fit_the_schema(path):
     jsonschema.validate(content, results.schema())
     assert path.name.startswith(content["kind"])
     for entry in content.get("results", ()):
-        assert entry["model"] < len(content["models"])
+        assert entry.get("model", 0) < len(content["models"])
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.name)
@@ -31,6 +31,8 @@ def test_stored_results_are_of_the_model_that_is_shipped(path):
     shipped = shipped_model()
     if not shipped.exists():
         pytest.skip("no model is shipped yet")
+    if path.name == "accuracy-zoo.json":
+        pytest.skip("of the networks that are compared with the shipped one")
     found = {model["sha256"] for model in results.read(path)["models"] if model["file"] == shipped.name}
     assert found == {model_file.read(shipped).sha256}
 

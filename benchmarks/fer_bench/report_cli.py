@@ -1,0 +1,174 @@
+"""The commands that explain: robustness, smoothing, predict, report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fer_bench.loop_cli import (
+    FILE,
+    config_option,
+    data_option,
+    detector_option,
+    finish,
+    json_option,
+    model_option,
+    plot_option,
+    runs_of,
+    seed_option,
+    split_option,
+)
+from fer_edge.contract.commands import Command
+
+PAGE = Path("fer-bench-report.html")
+
+
+@click.command(cls=Command)
+@data_option
+@split_option("PublicTest")
+@click.option("--model", "models", type=FILE, multiple=True, help="Model file; repeatable.  [the shipped one]")
+@json_option
+@plot_option
+@click.pass_obj
+def robustness(
+    arguments: tuple[str, ...], *, data: Path, split: str, models: tuple[Path, ...], output: Path | None,
+    drawing: Path | None,
+) -> None:  # fmt: skip
+    """Say what model files lose on boxes that miss, and on blurred, dark and compressed pictures.
+
+    \b
+    fer-bench robustness --data fer2013.csv.gz --json robustness.json --plot robustness.png
+    """
+    from fer_bench import robustness as benchmark
+    from fer_edge.expressions.litert import shipped_model
+    from fer_train import datasets
+
+    chosen = models or (shipped_model(),)
+
+    def measured() -> dict[str, Any]:
+        loaded = datasets.load(data)
+        length = len(loaded.split(split)) * len(chosen) * benchmark.passes()
+        with click.progressbar(length=length, label=split, file=sys.stderr, update_min_steps=100) as bar:
+            return benchmark.measure(loaded, split, chosen, on_picture=bar.update)
+
+    finish(benchmark, "robustness", arguments, measured, output, drawing)
+
+
+@click.command(cls=Command)
+@data_option
+@split_option("PublicTest")
+@model_option
+@config_option
+@click.option("--minutes", type=click.FloatRange(0.5, 600), default=20, show_default=True, help="Of each sequence.")
+@click.option("--fps", type=click.FloatRange(1, 240), default=15, show_default=True, help="Frames a second.")
+@seed_option
+@json_option
+@plot_option
+@click.pass_obj
+def smoothing(
+    arguments: tuple[str, ...], *, data: Path, split: str, model: Path | None, settings_file: Path | None,
+    minutes: float, fps: float, seed: int, output: Path | None, drawing: Path | None,
+) -> None:  # fmt: skip
+    """Weigh wrong switches against delay, at several settings of the smoothing.
+
+    \b
+    fer-bench smoothing --data fer2013.csv.gz --json smoothing.json --plot smoothing.png
+    """
+    from fer_bench import smoothing as benchmark
+    from fer_train import datasets
+
+    (settings,) = runs_of(settings_file, model, [None])
+
+    def measured() -> dict[str, Any]:
+        loaded = datasets.load(data)
+        with click.progressbar(
+            length=len(loaded.split(split)), label=split, file=sys.stderr, update_min_steps=100
+        ) as bar:
+            return benchmark.measure(
+                loaded, split, settings, minutes=minutes, fps=fps, seed=seed, on_picture=bar.update
+            )  # fmt: skip
+
+    finish(benchmark, "smoothing", arguments, measured, output, drawing)
+
+
+@click.command(cls=Command)
+@click.option("--clip", type=FILE, help="A video instead of the moving demo face.")
+@detector_option
+@model_option
+@config_option
+@click.option("--max-frames", type=click.IntRange(2, 10_000), default=120, show_default=True, help="At most.")
+@click.option("--repeat", type=click.IntRange(1, 1000), default=9, show_default=True, help="Rounds; medians are shown.")
+@json_option
+@plot_option
+@click.pass_obj
+def predict(
+    arguments: tuple[str, ...], *, clip: Path | None, detector: str | None, model: Path | None,
+    settings_file: Path | None, max_frames: int, repeat: int, output: Path | None, drawing: Path | None,
+) -> None:  # fmt: skip
+    """Predict the loop's speed on Raspberry Pi 5, 4 and Zero 2 W from ratios here.
+
+    \b
+    fer-bench predict --json predict.json --plot predict.png
+    """
+    from fer_bench import predict as benchmark
+
+    (settings,) = runs_of(settings_file, model, [detector])
+
+    def measured() -> dict[str, Any]:
+        with click.progressbar(length=repeat, label="predict", file=sys.stderr) as bar:
+            return benchmark.measure(clip, settings, max_frames=max_frames, rounds=repeat, on_round=bar.update)
+
+    finish(benchmark, "predict", arguments, measured, output, drawing)
+
+
+@click.command(cls=Command)
+@click.argument("paths", metavar="[RESULT.json]...", type=FILE, nargs=-1)
+@click.option("-o", "--output", type=FILE, default=PAGE, show_default=True, help="File to write, .html.")
+@click.option("--model", "models", type=FILE, multiple=True, help="Model file; repeatable.  [the shipped one]")
+@click.option("--clip", type=FILE, help="A video instead of the moving demo face.")
+@click.option("--max-frames", type=click.IntRange(2, 10_000), default=150, show_default=True, help="Of it, at most.")
+@click.option("--repeat", type=click.IntRange(1, 1000), default=5, show_default=True, help="Rounds; medians are shown.")
+@click.pass_obj
+def report(
+    arguments: tuple[str, ...], *, paths: tuple[Path, ...], output: Path, models: tuple[Path, ...],
+    clip: Path | None, max_frames: int, repeat: int,
+) -> None:  # fmt: skip
+    """Measure this machine and write one HTML file about it, to keep or to send in.
+
+    Given RESULT.json files it shows those instead of measuring.
+
+    \b
+    fer-bench report
+    fer-bench report benchmarks/results/*.json -o results.html
+    """
+    from fer_bench import report as benchmark
+    from fer_bench import results
+    from fer_bench.environment import environment
+    from fer_edge.contract.errors import UsageError
+    from fer_edge.expressions.litert import shipped_model
+
+    if output.suffix != ".html":
+        raise UsageError(f"-o {output} does not end in .html; give the page such a name")
+    results.check_writable(output, option="-o")
+    missing: list[str] = []
+    if paths:
+        found, health = [results.read(path) for path in paths], None
+    else:
+        if clip is not None and not clip.is_file():
+            raise UsageError(f"{clip} is not a file; give a video with --clip")
+        before = benchmark.health()
+        found, missing = benchmark.measure(
+            environment(arguments), models or (shipped_model(),), clip, rounds=repeat, max_frames=max_frames,
+            on_part=lambda part: click.echo(f"measuring: {part}", err=True),
+        )  # fmt: skip
+        health = {"before": before, "after": benchmark.health()}
+    benchmark.write(output, found, missing=missing, health=health)
+    for sentence in missing:
+        click.echo(sentence, err=True)
+    click.echo(f"written to {output}, and as JSON to {output.with_suffix('.json')}")
+
+
+COMMANDS = (robustness, smoothing, predict, report)
