@@ -8,17 +8,23 @@ SLOW := (tensorflow or slow) and not hardware
 INPUTS := pyproject.toml constraints.txt constraints-bookworm.txt scripts/setup
 
 export PYTHON
-.PHONY: help run check test static lock clean
+.PHONY: help run check test soak static lock clean
 .NOTPARALLEL:
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
 
+# Where there is a desktop, the live page opens in its browser.
+PREVIEW := $(if $(DISPLAY)$(WAYLAND_DISPLAY),--preview --open)
+
 run: .venv/.runtime ## see expressions: the first camera, or the demo; ARGS="--source clip.mkv" is passed on
-	@$(BIN)/fer-edge run $(ARGS)
+	@$(BIN)/fer-edge run $(PREVIEW) $(ARGS)
 
 check: .venv/.check static ## lint, types and the fast tests, in under a minute, without TensorFlow
 	$(BIN)/pytest -q -n auto --dist worksteal -m "$(FAST)"
+
+soak: .venv/.all ## break what may break, for hours; writes benchmarks/results/reliability.json
+	$(BIN)/fer-bench soak --json benchmarks/results/reliability.json --plot benchmarks/results/reliability.png $(ARGS)
 
 test: .venv/.all static ## every check and every test
 	$(BIN)/pytest -q -n auto --dist worksteal -m "$(FAST)"
