@@ -45,10 +45,9 @@ def test_one_file_holds_machine_classifier_and_loop(measured):
 
 
 def test_nothing_in_it_tells_whose_machine_it_is(measured):
-    text = measured.read_text()
+    text = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]*", "", measured.read_text())
     for secret in (str(Path.home()), str(measured.parent), str(Path(__file__).parents[2]), os.uname().nodename):
-        assert f"{secret}/" not in text
-        assert f"{secret}<" not in text
+        assert not re.search(rf"\b{re.escape(secret)}[/<]", text)
 
 
 def test_without_matplotlib_it_says_so_and_goes_on(measured, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fer_edge.contract import model_file
@@ -42,15 +43,6 @@ def make(**changes: Any) -> ModelFile:
 
 MODEL = make()
 DATA = MODEL.to_bytes()
-
-
-def _last_bytes(data: bytes) -> set[int]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return {m.header_offset + 29 + len(m.filename) + m.compress_size for m in archive.infolist()}
-
-
-PADDED = _last_bytes(DATA)
-"""The last bytes of both deflate streams, whose unused bits mean nothing (RFC 1951, 3.2.3)."""
 
 
 def same(one: ModelFile, other: ModelFile) -> bool:
@@ -137,13 +129,13 @@ def test_every_truncation_is_refused() -> None:
 
 @settings(max_examples=400, deadline=None)
 @given(st.integers(0, 8 * len(DATA) - 1))
-def test_any_flipped_bit_is_refused(bit: int) -> None:
+@example(bit=16384)
+def test_any_flipped_bit_is_refused_or_changes_nothing(bit: int) -> None:
     damaged = bytearray(DATA)
     damaged[bit // 8] ^= 1 << bit % 8
-    if bit // 8 in PADDED:
-        return
-    with pytest.raises(ModelFileError):
-        parse(bytes(damaged), "flipped.tflite")
+    # Deflate can say the same bytes in more than one way, and ends a member with bits that say nothing.
+    with contextlib.suppress(ModelFileError):
+        assert parse(bytes(damaged), "flipped.tflite").to_bytes() == DATA
 
 
 def test_every_bit_of_the_zips_own_fields_counts() -> None:
