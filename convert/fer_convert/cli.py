@@ -13,7 +13,7 @@ import click
 
 from fer_convert import calibration as calibrations
 from fer_convert import source as sources
-from fer_convert.temperature import LIMITS, last_linear, scale
+from fer_convert.temperature import LIMITS, fit, last_linear, scale
 from fer_edge.contract.commands import Command
 from fer_edge.contract.errors import DataError, MissingExtraError, QualityError, UsageError
 from fer_edge.contract.files import write_text
@@ -49,7 +49,7 @@ PAGE = "conversion.html"
 )  # fmt: skip
 @click.option(
     "--temperature", type=click.FloatRange(*LIMITS), metavar="T",
-    help="Divide the logits by T.  [default: what fits 2,000 Training pictures best]",
+    help="Divide the logits by T.  [default: what fits the pictures that the recipe held out, else 1]",
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every random choice.")
 @click.option(
@@ -64,6 +64,9 @@ def main(
 
     MODEL is by default the newest run in runs/. The finished file is compared with the float network
     picture by picture; conversion.json beside it says all that was found, conversion.html shows it.
+
+    \b
+    fer-convert runs/mini-1 --int8
     """
     asked = {"int8": int8, "float32": float32, "float16": float16, "dynamic": dynamic}
     kinds = [kind for kind, wanted in asked.items() if wanted] or ["int8"]
@@ -113,16 +116,15 @@ def _prepare(
     name = source.training_split if calibration is None else SPLITS[0]
     drawn = calibrations.draw(known.split(name), name=name, classes=len(known.labels), seed=seed)
     _import_tensorflow()
-    from fer_convert.conversion import Converter, check_fit, float_probabilities, temperature_of
+    from fer_convert.conversion import Converter, check_fit, float_probabilities
 
     network, digest = sources.load_network(source.weights)
     check_fit(network, divided, str(source.weights))
     check_fit(network, known, str(source.weights))
-    if temperature is None and last_linear(network) is None:
-        click.echo("Leaving the temperature alone: no linear layer before the softmax could hold it", err=True)
-    elif temperature is None:
-        temperature = temperature_of(network, known.split(name), seed=seed)
-        click.echo(f"Dividing the logits by {temperature:.3f}, which fits {name} best", err=True)
+    held_out = source.held_out(divided)
+    if temperature is None and held_out is not None and last_linear(network) is not None:
+        temperature = fit(float_probabilities(network, held_out.images), held_out.labels)
+        click.echo(f"Dividing the logits by {temperature:.3f}, fitted on {len(held_out):,} pictures held out", err=True)
     temperature = temperature or 1.0
     network = scale(network, temperature)
     validation = divided.split(source.validation_split)

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_convert import golden, inspection, layers, quantization, ranges, verification
-from fer_convert import temperature as temperatures
 from fer_convert.calibration import CalibrationSet
 from fer_convert.inspection import Contents
 from fer_convert.layers import LayerError
@@ -176,18 +175,6 @@ def float_probabilities(network: keras.Model, images: NDArray[np.uint8], *, batc
     if not np.allclose(outputs.sum(axis=1), 1.0, atol=1e-3) or outputs.min() < 0:
         raise ModelFileError(f"network {network.name!r} does not end in a softmax: its outputs are no probabilities")
     return outputs.astype(np.float32)
-
-
-def temperature_of(network: keras.Model, split: Split, *, seed: int) -> float:
-    """The temperature that suits the network best on a sample of a split.
-
-    Args:
-        network: at temperature 1.
-        split: to draw `temperature.PICTURES` from.
-        seed: of the draw.
-    """
-    rows = np.random.default_rng(seed).choice(len(split), min(len(split), temperatures.PICTURES), replace=False)
-    return temperatures.fit(float_probabilities(network, split.images[rows]), split.labels[rows])
 
 
 def check_fit(network: keras.Model, data: Dataset, where: str) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from fer_edge.contract.errors import ModelFileError, UsageError
 from fer_edge.contract.files import sha256_of
-from fer_train.datasets import SPLITS, Dataset, load
+from fer_train.datasets import SPLITS, Dataset, Split, load
+from fer_train.datasets.splits import hold_out
 from fer_train.runs import Run, open_run
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ class Source:
             DataError: it cannot be read, or the run was begun with other pictures.
         """
         return self.run.load(*paths) if self.run else load(*paths)
+
+    def held_out(self, data: Dataset) -> Split | None:
+        """The training pictures of `data`, divided, that the run never saw; None where it saw them all."""
+        if self.run is None or not self.run.recipe.training.hold_out:
+            return None
+        return hold_out(data.split(self.training_split), self.run.recipe.training.hold_out, self.run.seed)[1]
 
     def output(self, kind: str) -> Path:
         """Where the converted model goes unless told otherwise."""

@@ -17,7 +17,6 @@ from fer_edge.contract.errors import ModelFileError
 if TYPE_CHECKING:
     import keras
 
-PICTURES = 2000
 LIMITS = (0.25, 4.0)
 """A network further off than this is not badly calibrated but broken."""
 

@@ -140,7 +140,7 @@ def test_a_worse_model_is_refused(run: Path, change_network: Callable[..., None]
 
 def test_the_data_is_gone_or_another(run: Path, patterns: Path, tmp_path: Path) -> None:
     facts = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps({**facts, "data": "/gone/fer2013.csv"}))
+    (run / "run.json").write_text(json.dumps({**facts, "sources": ["/gone/fer2013.csv"]}))
     result = convert(run, exit_code=1)
     assert "/gone/fer2013.csv" in result.output
     assert "--data PATH" in result.output

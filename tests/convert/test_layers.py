@@ -45,10 +45,12 @@ def test_every_layer_is_compared_and_the_error_builds_up(written: tuple[dict[str
     assert kind_of[0] == "CONV_2D" and kind_of.count("SOFTMAX") == 1 and "ADD" in kind_of
     assert found[0].layer == "conv2d_1" or found[0].layer.startswith("conv2d")
     assert all(layer.sqnr_db is not None and layer.sqnr_db > 5 for layer in found)
-    # The first sees an exact input and rounds its own output and weights; the last carries all of them.
-    assert found[0].sqnr_db > 30 > found[-1].sqnr_db
-    assert 0.2 < found[0].error_steps < 1
-    assert all(0 <= layer.clipped < 0.01 for layer in found)
+    # The first sees an exact input and rounds its own output and weights; the logits carry all of them.
+    # Behind them the softmax of so sure a network is nearly 0 or 1 whatever the error, and 1 is clipped to 255/256.
+    before = [layer for layer in found if layer.operator != "SOFTMAX"]
+    assert before[0].sqnr_db > 30 > min(layer.sqnr_db for layer in before)
+    assert 0.2 < before[0].error_steps < 1
+    assert all(0 <= layer.clipped < 0.01 for layer in before)
 
 
 def test_a_network_is_equal_to_itself(written: tuple[dict[str, bytes], np.ndarray]) -> None:

@@ -62,7 +62,10 @@ DEFAULT_SEED = 1
     "--devices", type=click.IntRange(min=1), default=1, show_default=True,
     help="GPUs to split every batch between; more than one needs Keras on JAX.",
 )  # fmt: skip
-@click.option("--resume", metavar="RUN", type=click.Path(path_type=Path), help="Continue a run where it stopped.")
+@click.option(
+    "--resume", metavar="RUN", type=click.Path(path_type=Path),
+    help="Continue a run where it stopped; Ctrl-C keeps its complete epochs.",
+)  # fmt: skip
 @click.option(
     "--report", metavar="RUN", type=click.Path(path_type=Path), help="Write a run's evaluation and plots anew."
 )
@@ -70,7 +73,7 @@ DEFAULT_SEED = 1
 @click.option("--markdown", is_flag=True, help="With --list: a table for documents.")
 @click.option(
     "--measured", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="With --list: a result of fer-bench accuracy, for the columns of our figures.",
+    help="With --list: a result of fer-bench accuracy, for our figures.",
 )  # fmt: skip
 @click.pass_context
 def main(
@@ -81,8 +84,8 @@ def main(
 ) -> None:  # fmt: skip
     """Train a small expression network on FER2013.
 
-    The run folder holds the recipe as used, history, best and last weights, evaluation, plots and report.html.
-    Ctrl-C keeps the complete epochs; --resume continues as if nothing had happened.
+    \b
+    fer-train --recipe mini --data fer2013.csv
     """
     new = {
         "--recipe": recipe, "--name": name, "--run": folder, "--epochs": epochs, "--seed": seed, "--split": split,

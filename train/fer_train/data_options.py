@@ -25,7 +25,7 @@ _OPTIONS = (
     ),
     click.option(
         "--clean", metavar="PART,PART…",
-        help="Train without copies, leaks (copies of other splits), no-face (marked by FER+).",
+        help="Leave out copies, leaks (copies of other splits), no-face (as FER+ says).",
     ),
     click.option("--grey", metavar="KIND", help="Colour to grey by bt601, as cameras do, or bt709."),
 )  # fmt: skip

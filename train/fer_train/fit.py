@@ -22,6 +22,7 @@ from fer_train import models
 from fer_train.batches import TrainingBatches, to_input
 from fer_train.datasets import Dataset
 from fer_train.datasets.records import one_hot
+from fer_train.datasets.splits import hold_out
 from fer_train.distillation import load_teacher
 from fer_train.models.centering import MeanSubtraction
 from fer_train.recipe import Training
@@ -52,7 +53,8 @@ def fit(
         DataError: `last.keras` is damaged.
     """
     recipe, training = run.recipe, run.recipe.training
-    train, valid = data.split(run.training_split), data.split(run.validation_split)
+    train, _ = hold_out(data.split(run.training_split), training.hold_out, run.seed)
+    valid = data.split(run.validation_split)
     keras.utils.set_random_seed(run.seed)
     batches = TrainingBatches(
         train, classes=len(data.labels), batch_size=training.batch_size,

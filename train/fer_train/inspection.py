@@ -38,6 +38,9 @@ def command(folder: Path, *, data: tuple[Path, ...], pictures: int, seed: int, t
     Writes into RUN: filters.png (first layer, and what it makes of a picture), activations.png (the layers after
     it, where there are feature maps), saliency.png (where covering the face costs the most, on validation
     pictures of each class).
+
+    \b
+    fer-train inspect runs/mini-1
     """
     run = open_run(folder)
     if not (folder / "best.keras").exists():

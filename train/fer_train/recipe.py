@@ -38,6 +38,7 @@ class Training:
         teacher: recipe of the network to learn from besides the labels (`fer_train.distillation`), or "".
         teacher_share: share of the target that is the teacher's answer; the labels have the rest.
         start: recipe of the network whose weights a run begins with, or "" for random ones.
+        hold_out: share of the training pictures that is left aside; fer-convert fits the temperature on it.
         precision: Keras' dtype policy while training: `float32`, or `mixed_bfloat16`, which nearly halves
             the time of plain convolutions on processors with AVX512_BF16. The files hold float32.
     """
@@ -56,6 +57,7 @@ class Training:
     teacher: str = ""
     teacher_share: float = 0.0
     start: str = ""
+    hold_out: float = 0.0
     precision: str = "float32"
 
     def __post_init__(self) -> None:
@@ -81,6 +83,7 @@ class Training:
             label_smoothing=(0.0, 0.99),
             mixup=(0.0, 10.0),
             teacher_share=(0.0, 1.0),
+            hold_out=(0.0, 0.5),
         )
         if bool(self.teacher) != bool(self.teacher_share):
             raise UsageError("recipe keys training.teacher and training.teacher_share need each other")

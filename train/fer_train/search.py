@@ -47,7 +47,7 @@ def command(
     Each is trained on all folds but one and measured on that one, in turn; no other split is looked at.
 
     \b
-    fer-train search --recipe mini --data fer2013.csv --vary training.learning_rate=1e-3,3e-3 --vary model.l2=0,0.01
+    fer-train search --data fer2013.csv --vary training.learning_rate=1e-3,3e-3 --vary model.l2=0,0.01
     """
     new = {"--recipe": name, "--vary": vary or None, "--folds": folds, "--epochs": epochs, "--seed": seed,
            "--run": folder, "--threads": threads, **asked}  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 
 from fer_edge.contract.errors import DataError, UsageError
 from fer_train.datasets import Dataset, Reading, Split, copies, divide
+from fer_train.datasets.splits import hold_out
 
 
 def test_usage_keeps_fer2013s_own_splits(made_data: Dataset) -> None:
@@ -117,3 +118,17 @@ def test_cleaning_leaves_one_of_each_by_the_label_that_most_copies_have() -> Non
     assert cleaned(("leaks",), training, public) == ("0", "1", "2", "3")
     assert cleaned(("copies", "leaks"), training, public) == ("0", "2")
     assert cleaned((), training, public) == training.names
+
+
+def test_held_out_pictures_are_a_share_of_every_class_and_no_copies_of_the_others() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (300, 4, 4), dtype=np.uint8)
+    images[200:] = images[:100]
+    split = Split(images, np.tile(np.arange(5), 60), tuple(f"made#{i}" for i in range(300)))
+    rest, held = hold_out(split, 0.2, seed=3)
+    assert sorted((*rest.names, *held.names)) == sorted(split.names)
+    assert abs(len(held) - 60) <= 5
+    assert all(8 <= count <= 16 for count in np.bincount(held.labels))
+    assert not {image.tobytes() for image in rest.images} & {image.tobytes() for image in held.images}
+    assert hold_out(split, 0.2, seed=3)[1].names == held.names
+    assert len(hold_out(split, 0.0, seed=3)[1]) == 0

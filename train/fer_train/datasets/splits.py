@@ -77,6 +77,22 @@ def divide(data: Dataset, how: str, seed: int) -> tuple[Dataset, str, str]:
     return _cleaned(divided, names[0]), *names
 
 
+def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
+    """Part of a split to train on, and a share of it that the training never sees.
+
+    Class by class, with exact copies kept together.
+
+    Args:
+        split: not empty.
+        share: of its pictures, 0 <= share < 1.
+        seed: the same seed always holds out the same pictures.
+    """
+    if not share:
+        return split, split.take(np.empty(0, np.int64))
+    held = _assigned(split.labels, _same_pixels(split.images), [1.0 - share, share], seed) == 1
+    return split.take(np.flatnonzero(~held)), split.take(np.flatnonzero(held))
+
+
 def parse_division(how: str) -> tuple[str, tuple[float, ...]]:
     """Kind and numbers of a division as `divide` takes it.
 
