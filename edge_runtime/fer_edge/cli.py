@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from fer_edge import __version__
+from fer_edge.completion_cli import completion
 from fer_edge.contract.commands import Group
 from fer_edge.crop_cli import crop
 from fer_edge.service import config
@@ -36,6 +37,7 @@ def main(verbose: bool) -> None:
     )
 
 
+main.add_command(completion)
 main.add_command(crop)
 main.add_command(service)
 
@@ -48,7 +50,7 @@ def _about(name: str) -> str:
 @main.command()
 @click.option("--source", metavar="SOURCE", help=_about("source"))
 @click.option("--detector", type=click.Choice(["auto", "haar", "yunet"]), help=_about("detector"))
-@click.option("--model", metavar="FILE", help=_about("model"))
+@click.option("--model", metavar="NAME|FILE", help=_about("model"))
 @click.option("--publish", metavar="SINK", multiple=True, help=_about("publish") + "; repeatable")
 @click.option("--size", metavar="WxH", help=_about("size"))
 @click.option("--fps", type=float, help=_about("fps"))
@@ -109,7 +111,11 @@ def replay(
 @main.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), help="settings to examine")
 def doctor(path: Path | None) -> None:
-    """Say what works on this machine, what does not, and what mends it; exit 1 if the job cannot run."""
+    """Say what works on this machine, what does not, and what mends it; exit 1 if the job cannot run.
+
+    \b
+    fer-edge doctor --config /etc/fer-edge/config.toml
+    """
     from fer_edge.service.doctor import examine
 
     marks = {"ok": click.style("ok  ", fg="green"), "note": click.style("note", fg="yellow")}
@@ -125,7 +131,11 @@ def doctor(path: Path | None) -> None:
 
 @main.command()
 def cameras() -> None:
-    """List the cameras that --source can name."""
+    """List the cameras that --source can name.
+
+    \b
+    fer-edge cameras
+    """
     from fer_edge.frames import list_cameras
 
     found = list_cameras()
@@ -138,20 +148,32 @@ def cameras() -> None:
 
 @main.group("config", cls=Group)
 def config_group() -> None:
-    """Show, check or describe the settings."""
+    """Show, check or describe the settings.
+
+    \b
+    fer-edge config check /etc/fer-edge/config.toml
+    """
 
 
 @config_group.command("show")
 @click.option("--config", "path", type=click.Path(path_type=Path), help="a TOML file")
 def config_show(path: Path | None) -> None:
-    """Print the settings in force, as JSON, with passwords removed."""
+    """Print the settings in force, as JSON, with passwords removed.
+
+    \b
+    fer-edge config show --config config.toml
+    """
     click.echo(json.dumps(config.shown(config.load(path)), indent=2))
 
 
 @config_group.command("check")
 @click.argument("path", type=click.Path(path_type=Path))
 def config_check(path: Path) -> None:
-    """Check a settings file; exit 78 where it cannot be used."""
+    """Check a settings file; exit 78 where it cannot be used.
+
+    \b
+    fer-edge config check config.toml
+    """
     from fer_edge.service.check import check
 
     check(config.load(path))
@@ -160,19 +182,31 @@ def config_check(path: Path) -> None:
 
 @config_group.command("schema")
 def config_schema() -> None:
-    """Print the JSON Schema of the settings file."""
+    """Print the JSON Schema of the settings file.
+
+    \b
+    fer-edge config schema > settings.schema.json
+    """
     click.echo(json.dumps(config.schema(), indent=2))
 
 
 @main.group(cls=Group)
 def model() -> None:
-    """Show, verify and install model files, fetch detector weights."""
+    """Show, verify and install model files, fetch detector weights.
+
+    \b
+    fer-edge model verify model.int8.tflite
+    """
 
 
 @model.command("show")
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 def model_show(path: Path | None) -> None:
-    """Print what a model file says of itself (by default the one that serves)."""
+    """Print what a model file says of itself (by default the one that serves).
+
+    \b
+    fer-edge model show model.int8.tflite
+    """
     from fer_edge.contract import model_file
     from fer_edge.service.models import serving
 
@@ -185,7 +219,11 @@ def model_show(path: Path | None) -> None:
 @model.command("verify")
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 def model_verify(path: Path | None) -> None:
-    """Check a model file as the runtime does: hash, shapes, types, labels, golden inputs."""
+    """Check a model file as the runtime does: hash, shapes, types, labels, golden inputs.
+
+    \b
+    fer-edge model verify model.int8.tflite
+    """
     from fer_edge.expressions import litert
     from fer_edge.service.models import serving
 
@@ -202,6 +240,9 @@ def model_install(path: Path) -> None:
     """Verify a model file and let it serve from now on, in running processes too.
 
     What runs with a `model` setting of its own goes on with that.
+
+    \b
+    fer-edge model install model.int8.tflite
     """
     from fer_edge.service import models
 
@@ -211,7 +252,11 @@ def model_install(path: Path) -> None:
 
 @model.command("rollback")
 def model_rollback() -> None:
-    """Go back to the model that served before the last installation."""
+    """Go back to the model that served before the last installation.
+
+    \b
+    fer-edge model rollback
+    """
     from fer_edge.service import models
 
     path = models.rollback()
@@ -224,7 +269,11 @@ def model_rollback() -> None:
 @click.option("--timeout", "timeout_s", type=float, default=20.0, show_default=True, help="seconds")
 @click.option("--force", is_flag=True, help="fetch it even where it is installed")
 def model_pull(name: str, url: str | None, timeout_s: float, force: bool) -> None:
-    """Fetch the weights of the YuNet face detector (MIT, 233 kB) and check them."""
+    """Fetch the weights of the YuNet face detector (MIT, 233 kB) and check them.
+
+    \b
+    fer-edge model pull yunet
+    """
     from fer_edge.faces.weights import YUNET_URL, pull_yunet
 
     click.echo(f"{name}: {pull_yunet(url or YUNET_URL, timeout_s=timeout_s, force=force)}")

@@ -11,12 +11,13 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema
 import pytest
 from broker import MOSQUITTO, Broker, Subscriber, until
 from documents import PAGES, ROOT, Block, blocks
 
 from fer_edge.publish import SinkContext, open_sink
-from fer_edge.publish.event import Event
+from fer_edge.publish.event import Event, schema
 from fer_edge.service import config
 from results import face, result
 
@@ -113,8 +114,10 @@ def test_the_references_are_what_the_code_says() -> None:
 
 
 @pytest.mark.parametrize("block", blocks("json"), ids=lambda block: block.place)
-def test_json_is_json(block: Block) -> None:
-    json.loads(block.text)
+def test_json_is_json_and_an_event_an_event(block: Block) -> None:
+    data = json.loads(block.text)
+    if "faces" in data:
+        jsonschema.validate(data, schema())
 
 
 def test_settings_that_the_pages_name_exist_with_that_default() -> None:

@@ -42,6 +42,9 @@ def install(instance: str | None, path: Path | None, start: bool, dry_run: bool)
     """Write unit and settings, make its virtual environment, start it now and at every boot.
 
     Doing it again brings it up to date with the fer-edge that does it; settings stay as they are.
+
+    \b
+    sudo .venv/bin/fer-edge service install
     """
     from fer_edge.frames import list_cameras
     from fer_edge.frames.redaction import redact
@@ -69,7 +72,11 @@ def install(instance: str | None, path: Path | None, start: bool, dry_run: bool)
 @click.option("--forget", is_flag=True, help="remove settings, secrets, state and Home Assistant's device, too")
 @_dry_run
 def uninstall(forget: bool, dry_run: bool) -> None:
-    """Stop all fer-edge services and remove them; settings and state stay unless --forget is given."""
+    """Stop all fer-edge services and remove them; settings and state stay unless --forget is given.
+
+    \b
+    sudo fer-edge service uninstall
+    """
     from fer_edge.service import systemd
 
     if not dry_run:
@@ -84,7 +91,11 @@ def uninstall(forget: bool, dry_run: bool) -> None:
 @service.command()
 @_instance
 def status(instance: str | None) -> None:
-    """Say how the services are doing; exit 1 where one of them is not running."""
+    """Say how the services are doing; exit 1 where one of them is not running.
+
+    \b
+    fer-edge service status
+    """
     from fer_edge.service import systemd
 
     systemd.require_systemd()

@@ -1,0 +1,28 @@
+"""A detector of your own: for pictures that are faces already, the whole frame is the face.
+
+python examples/custom_detector.py crops/
+"""
+
+import sys
+from collections.abc import Sequence
+
+from fer_edge.frames import SourceOptions, open_source
+from fer_edge.records import Box, Detection, Frame, Framing
+from fer_edge.service import config
+from fer_edge.service.run import make_classifier, make_loop
+
+
+class WholeFrame:
+    name = "whole"
+    framing = Framing(scale=1.0, rise=0.0)
+
+    def detect(self, frame: Frame, expected: Sequence[Box] = ()) -> Sequence[Detection]:
+        return [Detection((0, 0, frame.image.shape[1], frame.image.shape[0]))]
+
+
+settings = config.load()
+source = open_source(sys.argv[1], SourceOptions())
+loop = make_loop(settings, source, WholeFrame(), make_classifier(settings))
+for result in loop.results():
+    print(result.name, result.faces[0].expression, f"{result.faces[0].confidence:.0%}")
+source.close()
