@@ -87,6 +87,21 @@ def _sizes(folder: Path) -> str:
     return _table("ours", _model_names(content), rows)
 
 
+def _robustness(folder: Path) -> str:
+    content = results.read(folder / "robustness.json")
+    conditions = dict.fromkeys(entry["condition"] for entry in content["results"])
+    rows = [
+        (
+            f"{condition}, %",
+            [_percent(entry["accuracy"]) for entry in content["results"] if entry["condition"] == condition],
+        )
+        for condition in conditions
+    ]
+    data = content["data"]
+    about = f"accuracy on {data['split']} of `{data['file']}`, {data['pictures']:,} pictures"
+    return _table("ours", _model_names(content), rows) + _footer([content], about)
+
+
 def _latency(folder: Path) -> str:
     content = results.read(folder / "latency.json")
     names = _model_names(content)
@@ -177,6 +192,7 @@ def _between(bounds: dict[str, float], digits: int) -> str:
 
 TABLES: dict[str, Callable[[Path], str]] = {
     "accuracy": _accuracy,
+    "robustness": _robustness,
     "sizes": _sizes,
     "latency": _latency,
     "pipeline": _pipeline,

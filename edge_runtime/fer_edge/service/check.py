@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fer_edge.contract import model_file
 from fer_edge.contract.errors import ConfigError, FerError, UsageError
+from fer_edge.expressions import litert
 from fer_edge.frames import check_source
 from fer_edge.publish import SINKS, SinkContext, open_sink, rule
 from fer_edge.publish.broker import parse_broker
@@ -39,8 +40,10 @@ def _source(settings: Settings) -> None:
 
 
 def _model(settings: Settings) -> None:
-    if settings.model and not Path(settings.model).is_file():
-        raise UsageError(f"model {settings.model} does not exist; give a file that fer-convert made")
+    if settings.model and not litert.model_path(settings.model).is_file():
+        raise UsageError(
+            f"model {settings.model} does not exist; give a file that fer-convert made, or {', '.join(litert.SHIPPED)}"
+        )
 
 
 def _publish(settings: Settings) -> None:

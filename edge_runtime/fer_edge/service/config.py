@@ -49,7 +49,7 @@ class Settings:
 
     source: str = setting("auto", "auto, picamera2, 0, /dev/video0, FILE, FOLDER, URL or demo", minLength=1)
     detector: str = setting("auto", "auto is yunet where its weights are installed", enum=["auto", "haar", "yunet"])
-    model: str = setting("", "model file; empty is the shipped one")
+    model: str = setting("", "mini, plus (larger) or a model file; empty is what was installed, or mini")
     publish: list[str] = setting(["-"], "-, file:PATH, mqtt(s)://HOST/TOPIC, https://URL, gpio:PIN=LABEL or exec:CMD")
     device: str = setting("", "name in every event; empty is the host's name", maxLength=64)
     size: str = setting("640x480", "picture asked of a camera, WIDTHxHEIGHT in pixels", pattern=_SIZE)

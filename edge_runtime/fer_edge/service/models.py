@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_edge.contract import model_file
+from fer_edge.contract.digest import sha256
 from fer_edge.contract.errors import FerError, ModelFileError, UsageError
 from fer_edge.contract.files import replacing, write_text
 from fer_edge.contract.flatbuffer import check_network
@@ -73,7 +73,7 @@ def serving(setting: str) -> Path:
     or the shipped one.
     """
     if setting:
-        return Path(setting)
+        return litert.model_path(setting)
     now = installed()
     for path in (now.current, now.previous):
         if path is None:
@@ -123,7 +123,7 @@ def install(path: Path, *, verify: Callable[[Path], None] = verify_apart) -> Mod
     check_network(model.flatbuffer, model.name)
     data = model.to_bytes()
     with _locked():
-        target = folder() / f"{hashlib.sha256(data).hexdigest()}.tflite"
+        target = folder() / f"{sha256(data).hexdigest()}.tflite"
         with replacing(target) as copy:
             copy.write_bytes(data)
             try:

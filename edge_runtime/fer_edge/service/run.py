@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import secrets
+import os
 
 import cv2
 
@@ -23,7 +23,6 @@ from fer_edge.publish import SinkContext, open_sinks
 from fer_edge.seams import ExpressionClassifier, FaceDetector, FrameSource
 from fer_edge.service import models
 from fer_edge.service.config import Settings, shown
-from fer_edge.service.metrics import measuring
 from fer_edge.service.notify import Notifier
 from fer_edge.service.supervision import Interrupted, Stop, Supervisor, hang_up
 from fer_edge.service.watching import watching
@@ -55,7 +54,7 @@ def run(settings: Settings, *, opens_page: bool = False) -> int:
         loop: Loop | None = None
         context = SinkContext(
             device=settings.device_name,
-            run=secrets.token_hex(3),
+            run=os.urandom(3).hex(),
             every_frame=settings.every_frame,
             labels=classifier.labels,
             state=data_folder(),
@@ -71,7 +70,13 @@ def run(settings: Settings, *, opens_page: bool = False) -> int:
         loop = make_loop(settings, source, detector, classifier)
         facts = {"detector": detector.name, "model": classifier.model.name}
         watch = stack.enter_context(watching(settings, context, source, loop, sinks, facts=facts, opens=opens_page))
-        measure = stack.enter_context(measuring(settings.metrics, loop, sinks, facts=what_runs(classifier, detector)))
+        measure = None
+        if settings.metrics:
+            # A web server is 6 MB that few runs need.
+            from fer_edge.service.metrics import measuring
+
+            figures = measuring(settings.metrics, loop, sinks, facts=what_runs(classifier, detector))
+            measure = stack.enter_context(figures)
         swap = models.ModelSwap(loop, settings.model, threads=settings.threads)
         stack.enter_context(hang_up(swap.request))
         supervisor.watch(loop, source, sinks.health, swap.poll)
