@@ -16,7 +16,7 @@ from fer_bench.predict import derivation
 from fer_bench.smoothing import held, raw_and_in_force
 from fer_edge.contract.errors import DataError
 
-PAGES = (Path("README.md"), Path("edge_runtime/fer_edge/models/README.md"))
+PAGES = (Path("README.md"), Path("docs/figures.md"), Path("edge_runtime/fer_edge/models/README.md"))
 """The pages of this checkout that hold figures."""
 
 _BLOCK = re.compile(r"<!-- figures:([\w-]+) -->.*?<!-- /figures -->", re.DOTALL)
@@ -50,6 +50,34 @@ def stale(text: str, folder: Path) -> list[str]:
     """
     pairs = zip(_BLOCK.finditer(text), _BLOCK.finditer(render(text, folder)), strict=True)
     return [old[1] for old, new in pairs if old[0] != new[0]]
+
+
+def _headline(folder: Path) -> str:
+    accuracy, latency = (results.read(folder / f"{name}.json") for name in ("accuracy", "latency"))
+    ms = {
+        latency["models"][entry["model"]]["sha256"]: entry["ms"]["p50"]
+        for entry in latency["results"]
+        if entry["threads"] == 1
+    }
+    data = accuracy["data"]
+    lines = [
+        f"- `{model['name']}`: **{_percent(entry['evaluation']['accuracy'])} %** of {data['split']} in int8, "
+        f"{model['flatbuffer_bytes'] / 1000:,.0f} kB, {ms[model['sha256']]:.2f} ms a face"
+        for entry in accuracy["results"]
+        if (model := accuracy["models"][entry["model"]])["quantization"] == "int8"
+    ]
+    peers = results.read(folder / "peers.json")
+    for comparison in peers["comparisons"]:
+        peer, *ours = comparison["sides"]
+        clip = peers["data"]["clips"][comparison["clip"]]["file"]
+        best = max(ours, key=lambda side: side["frames_per_s"])
+        lines.append(
+            f"- `{clip}` {best['side']}: {best['frames_per_s']:,.0f} frames/s, "
+            f"**{best['times_peer']['p50']:.0f} times** {peer['side']} ({peer['frames_per_s']:.0f}); first result after "
+            f"{best['process']['first_event_ms'] / 1e3:.2f} s, not {peer['process']['first_event_ms'] / 1e3:.1f}; "
+            f"{best['process']['peak_memory_mb']:.0f} MB, not {peer['process']['peak_memory_mb']:.0f}"
+        )
+    return "\n".join(lines)
 
 
 def _accuracy(folder: Path) -> str:
@@ -191,6 +219,7 @@ def _between(bounds: dict[str, float], digits: int) -> str:
 
 
 TABLES: dict[str, Callable[[Path], str]] = {
+    "headline": _headline,
     "accuracy": _accuracy,
     "robustness": _robustness,
     "sizes": _sizes,

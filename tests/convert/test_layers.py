@@ -48,7 +48,8 @@ def test_every_layer_is_compared_and_the_error_builds_up(written: tuple[dict[str
     # The first sees an exact input and rounds its own output and weights; the logits carry all of them.
     # Behind them the softmax of so sure a network is nearly 0 or 1 whatever the error, and 1 is clipped to 255/256.
     before = [layer for layer in found if layer.operator != "SOFTMAX"]
-    assert before[0].sqnr_db > 30 > min(layer.sqnr_db for layer in before)
+    assert before[0].sqnr_db > 30
+    assert before[0].sqnr_db > min(layer.sqnr_db for layer in before[1:])
     assert 0.2 < before[0].error_steps < 1
     assert all(0 <= layer.clipped < 0.01 for layer in before)
 

@@ -131,3 +131,10 @@ def test_a_truncated_file_is_refused(tmp_path: Path, size: int) -> None:
     cut.write_bytes(shipped_model().read_bytes()[:size])
     with pytest.raises(ModelFileError, match=r"cut\.tflite"):
         litert.load(cut)
+
+
+@pytest.mark.parametrize(("setting", "name"), [("", "mini"), ("mini", "mini"), ("plus", "plus")])
+def test_shipped_models_are_known_by_their_names(setting: str, name: str) -> None:
+    classifier = litert.load(litert.model_path(setting))
+    assert (classifier.model.name, classifier.labels) == (name, FER2013_LABELS)
+    assert litert.model_path("plus.tflite") == Path("plus.tflite")
