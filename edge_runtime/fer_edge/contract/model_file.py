@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import io
 import json
 import struct
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.digest import sha256
 from fer_edge.contract.errors import ModelFileError
 from fer_edge.contract.files import write_bytes
 from fer_edge.contract.labels import checked_labels
@@ -99,7 +99,7 @@ class ModelFile:
     @property
     def sha256(self) -> str:
         """SHA-256 over every byte of the flatbuffer: the model's identity."""
-        return hashlib.sha256(self.flatbuffer).hexdigest()
+        return sha256(self.flatbuffer).hexdigest()
 
     def metadata(self) -> dict[str, Any]:
         """What `metadata.json` says."""

@@ -18,7 +18,7 @@ HAAR_INTERVALS = 3
 
 
 def open_detector(
-    name: str, *, width: int = 480, min_face: int = 24, scan_interval_s: float = 0.35, threads: int = 1
+    name: str, *, width: int = 512, min_face: int = 24, scan_interval_s: float = 0.35, threads: int = 1
 ) -> FaceDetector:
     """Make the detector called `name`; `auto` is YuNet where its weights are installed, else Haar.
 

@@ -16,6 +16,9 @@ from fer_edge.records import Box, Detection, Frame, Framing
 SAME_FACE_OVERLAP = 0.4
 """Detections of two windows that share more than this are one face."""
 
+LEAST_OVERLAP = 0.5
+"""Intersection over union of a face and where it should be: what shares less is another face, or none."""
+
 
 class Finder(Protocol):
     """A detector that can search a whole frame and a part of it."""
@@ -68,7 +71,7 @@ class FaceSearch:
         """One face for each expected one; None as soon as one is not where it should be."""
         found: list[Detection] = []
         for box in expected:
-            near = self._finder.look(frame, box)
+            near = [near for near in self._finder.look(frame, box) if overlap(near.box, box) >= LEAST_OVERLAP]
             if not near:
                 return None
             # A neighbour may stand in the same window.

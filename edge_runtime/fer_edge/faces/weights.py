@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from pathlib import Path
 
+from fer_edge.contract.digest import sha256
 from fer_edge.contract.errors import DetectorError, UsageError
 from fer_edge.contract.files import replacing, sha256_of
 
@@ -72,7 +72,7 @@ def pull_yunet(url: str = YUNET_URL, *, timeout_s: float = 20.0, force: bool = F
                 # One byte more than allowed is enough to know that it is too long.
                 shutil.copyfileobj(_Bounded(answer, YUNET_BYTES + 1), stream)
             data = temporary.read_bytes()
-            if len(data) != YUNET_BYTES or hashlib.sha256(data).hexdigest() != YUNET_SHA256:
+            if len(data) != YUNET_BYTES or sha256(data).hexdigest() != YUNET_SHA256:
                 raise DetectorError(
                     f"{url} did not give OpenCV Zoo's {YUNET_FILE} (size or sha256 differ); nothing was installed"
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, Protocol, cast
 
 import cv2
 import numpy as np
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from fer_edge.contract.errors import DetectorError, UsageError
 from fer_edge.contract.tflite import open_interpreter
 from fer_edge.faces.framing import crop, resized
+from fer_edge.faces.onnx import Convolution
 from fer_edge.faces.search import window_around
-from fer_edge.faces.yunet_network import OUTPUTS, STRIDES, Weights, build, read_weights
+from fer_edge.faces.tflite_graph import INPUT
+from fer_edge.faces.yunet_network import OUTPUTS, REST, STRIDES, Part, build, build_parts, parts, read_weights
 from fer_edge.records import Box, Detection, Frame, Framing
 
 SCAN_SCORE = 0.5
@@ -47,13 +49,13 @@ class YuNetDetector:
     name = "yunet"
     framing = Framing(scale=0.98, rise=0.01)
 
-    def __init__(self, weights: Path, *, width: int = 480, min_face: int = 24, threads: int = 1) -> None:
+    def __init__(self, weights: Path, *, width: int = 512, min_face: int = 24, threads: int = 1) -> None:
         self._weights = read_weights(weights)
         self._width = width
         self._min_face = min_face
         self._threads = threads
-        self._looker: _Network | None = None
-        self._scanner: _Network | None = None
+        self._looker: _Cells | None = None
+        self._scanner: _Cells | None = None
 
     def scan(self, frame: Frame) -> Sequence[Detection]:
         """All faces in pixels of `frame.image`, with eyes and score."""
@@ -66,7 +68,7 @@ class YuNetDetector:
         shape = (-(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE, _channels(small))
         # A frame seldom has another size than the one before: there is a network for the newest alone.
         if self._scanner is None or self._scanner.shape != shape:
-            self._scanner = _Network(self._weights, shape, SCAN_SCORE, self._threads)
+            self._scanner = _Cells(InStrips(self._weights, shape, self._threads), SCAN_SCORE)
         return self._kept(self._scanner.faces(small), (0.0, 0.0), (image.shape[1] / width, image.shape[0] / height))
 
     def look(self, frame: Frame, box: Box) -> Sequence[Detection]:
@@ -75,7 +77,7 @@ class YuNetDetector:
         zoom = window[2] / WINDOW_SIDE
         shape = (WINDOW_SIDE, WINDOW_SIDE, _channels(frame.image))
         if self._looker is None or self._looker.shape != shape:
-            self._looker = _Network(self._weights, shape, LOOK_SCORE, self._threads)
+            self._looker = _Cells(Whole(self._weights, shape, self._threads), LOOK_SCORE)
         faces = self._looker.faces(crop(frame.image, window, WINDOW_SIDE))
         return self._kept(faces, window[:2], (zoom, zoom))
 
@@ -98,30 +100,100 @@ def _channels(image: NDArray[np.uint8]) -> int:
     return 1 if image.ndim == 2 else 3
 
 
-class _Network:
-    """YuNet for pictures of at most one size, and what its outputs mean.
+class _Network(Protocol):
+    """YuNet for pictures of at most one size.
 
-    Args:
-        weights: as read.
+    Attributes:
         shape: height and width in pixels, multiples of 32, and channels: 3 for BGR, 1 for grey levels.
-        least: least score of a face.
-        threads: of the runtime.
     """
 
-    def __init__(self, weights: Weights, shape: tuple[int, int, int], least: float, threads: int) -> None:
+    shape: tuple[int, int, int]
+
+    def run(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The outputs of each level for an image (uint8, (height, width[, 3])) in the upper left of the picture."""
+        ...
+
+
+class Whole:
+    """The network as one: the quickest for a window."""
+
+    def __init__(self, weights: Sequence[Convolution], shape: tuple[int, int, int], threads: int) -> None:
         self.shape = shape
-        try:
-            self._interpreter, _ = open_interpreter(build(weights, *shape), threads=threads)
-        except UsageError:
-            raise
-        except (ValueError, RuntimeError) as error:
-            raise DetectorError(f"this TFLite runtime cannot load YuNet ({error}); install ai-edge-litert") from error
+        self._interpreter = _open(build(weights, *shape), threads)
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [details["index"] for details in self._interpreter.get_output_details()]
-        self._picture = np.zeros((1, *shape), np.float32)
-        grids = [
-            np.mgrid[: shape[0] // stride, : shape[1] // stride][::-1].reshape(2, -1).T * stride for stride in STRIDES
-        ]
+        self._picture = np.zeros((1, shape[0] + 1, shape[1] + 1, shape[2]), np.float32)
+
+    def run(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """As `_Network.run`."""
+        _place(image, -1, self._picture)
+        self._interpreter.set_tensor(self._input, self._picture)
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(number) for number in self._outputs]
+
+
+class InStrips:
+    """The network in parts, for a scan: with the same results in half the memory."""
+
+    def __init__(self, weights: Sequence[Convolution], shape: tuple[int, int, int], threads: int) -> None:
+        self.shape = shape
+        height, width, channels = shape
+        interpreter = _open(build_parts(weights, *shape), threads)
+        self._parts = parts(height, width)
+        self._run = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
+        stem, _ = self._parts
+        self._strip = np.zeros((1, stem.shrink * stem.strip + 1, width + 1, channels), np.float32)
+        self._made = [np.zeros((1, part.rows, part.columns, part.channels), np.float32) for part in self._parts]
+
+    def run(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """As `_Network.run`."""
+        stem, middle = self._parts
+        quarter, eighth = self._made
+        for start, wrong in stem.strips():
+            _place(image, stem.shrink * start - 1, self._strip)
+            self._fill(stem, self._strip, quarter, start, wrong)
+        for start, wrong in middle.strips():
+            given = quarter[:, middle.shrink * start : middle.shrink * (start + middle.strip)]
+            self._fill(middle, given, eighth, start, wrong)
+        outputs = self._run[REST](**{INPUT: eighth})
+        return [outputs[str(level)] for level in range(len(STRIDES))]
+
+    def _fill(self, part: Part, given: NDArray[np.float32], made: NDArray[np.float32], start: int, wrong: int) -> None:
+        # The wrong rows at the lower edge are overwritten by the next strip.
+        made[:, start + wrong : start + part.strip] = self._run[part.name](**{INPUT: given})["0"][:, wrong:]
+
+
+def _place(image: NDArray[np.uint8], top: int, picture: NDArray[np.float32]) -> None:
+    """Fill a picture (float32, (1, rows, columns, channels)) with an image from its row `top` on, column -1 first."""
+    height, width = image.shape[:2]
+    first, last = max(0, -top), max(0, min(height - top, picture.shape[1]))
+    # What a larger image left around this one would be looked at too.
+    picture[0, :first] = picture[0, last:] = 0
+    picture[0, :, width + 1 :] = 0
+    picture[0, first:last, 1 : width + 1] = image[top + first : top + last].reshape(-1, width, picture.shape[3])
+
+
+def _open(flatbuffer: bytes, threads: int) -> Any:
+    try:
+        return open_interpreter(flatbuffer, threads=threads)[0]
+    except UsageError:
+        raise
+    except (ValueError, RuntimeError) as error:
+        raise DetectorError(f"this TFLite runtime cannot load YuNet ({error}); install ai-edge-litert") from error
+
+
+class _Cells:
+    """What the network's outputs mean.
+
+    Args:
+        network: makes them.
+        least: least score of a face.
+    """
+
+    def __init__(self, network: _Network, least: float) -> None:
+        self._network, self.shape = network, network.shape
+        height, width, _ = self.shape
+        grids = [np.mgrid[: height // stride, : width // stride][::-1].reshape(2, -1).T * stride for stride in STRIDES]
         self._corners = np.concatenate(grids).astype(np.float32)
         self._strides = np.repeat(np.array(STRIDES, np.float32), [len(grid) for grid in grids])[:, None]
         self._least = least
@@ -138,14 +210,7 @@ class _Network:
             float32, (n, 9), best first: x, y, width, height of the box, score, x and y of either eye; pixels of
             `image`.
         """
-        height, width = image.shape[:2]
-        # What a taller or wider picture left beside this one would be looked at too.
-        self._picture[0, height:] = 0
-        self._picture[0, :, width:] = 0
-        self._picture[0, :height, :width] = image.reshape(height, width, -1)
-        self._interpreter.set_tensor(self._input, self._picture)
-        self._interpreter.invoke()
-        cells = np.concatenate([self._interpreter.get_tensor(n).reshape(-1, OUTPUTS) for n in self._outputs])
+        cells = np.concatenate([made.reshape(-1, OUTPUTS) for made in self._network.run(image)])
         likely = np.flatnonzero((cells[:, 0] > self._least_logit) & (cells[:, 1] > self._least_logit))
         cells, strides, corners = cells[likely], self._strides[likely], self._corners[likely]
         faces = np.empty((len(likely), 9), np.float32)

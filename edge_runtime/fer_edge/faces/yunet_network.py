@@ -9,55 +9,100 @@ sums its weights over them; and the four branches of a head are one convolution 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import cv2
-import flatbuffers  # type: ignore[import-untyped]
 import numpy as np
-from numpy.typing import NDArray
 
+from fer_edge.contract.digest import sha256
 from fer_edge.contract.errors import DetectorError
+from fer_edge.faces import onnx
+from fer_edge.faces.onnx import Convolution
+from fer_edge.faces.tflite_graph import Graph, flatbuffer
+from fer_edge.faces.weights import YUNET_SHA256
 
 STRIDES = (8, 16, 32)
 """Pixels between two cells of each level."""
 OUTPUTS = 16
 """Of each cell: logit of class and of objectness, offset and log size of the box, five landmarks."""
 
-_Blobs = tuple[NDArray[np.float32], NDArray[np.float32]]
-_CONVOLUTIONS = 53
+_Take = Callable[[], Convolution]
+
+
+def read_weights(path: Path) -> tuple[Convolution, ...]:
+    """The 53 convolutions of OpenCV Zoo's .onnx file in order of execution.
+
+    Raises:
+        DetectorError: the file cannot be read, or is another one.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DetectorError(f"YuNet's weights {path} cannot be read ({error.strerror}); check its rights") from error
+    if sha256(data).hexdigest() != YUNET_SHA256:
+        raise DetectorError(f"{path} is damaged or not OpenCV Zoo's YuNet; run: fer-edge model pull yunet --force")
+    return tuple(onnx.convolutions(data))
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """Kernels (float32, (out, in, rows, columns)) and biases (float32, (out,)) in order of execution."""
+class Part:
+    """A stretch of the network that works its way down the picture strip by strip.
 
-    convolutions: tuple[_Blobs, ...]
+    What a strip's neighbours would have added is missing in the rows at its edge. So strips overlap, and the
+    result is that of the whole picture.
 
-
-def read_weights(path: Path) -> Weights:
-    """The convolutions of OpenCV Zoo's .onnx file.
-
-    Raises:
-        DetectorError: OpenCV cannot read the file, or it holds another network.
+    Attributes:
+        name: of its signature.
+        shrink: rows that come in for one that goes out.
+        margin: rows of the output at each edge of a strip, but not of the picture, that are wrong.
+        rows: of the output, in all.
+        strip: of the output, in one strip.
+        columns, channels: of the output.
     """
-    try:
-        net = cv2.dnn.readNetFromONNX(str(path))
-        layers = (net.getLayer(number) for number in range(1, len(net.getLayerNames()) + 1))
-        blobs = [layer.blobs for layer in layers if layer.type == "Convolution"]
-        found = [(np.asarray(kernel, np.float32), np.asarray(bias, np.float32).ravel()) for kernel, bias in blobs]
-    except (cv2.error, ValueError) as error:
-        reason = getattr(error, "err", error)
-        raise DetectorError(
-            f"YuNet's weights {path} cannot be loaded ({reason}); run: fer-edge model pull yunet --force"
-        ) from error
-    if len(found) != _CONVOLUTIONS or found[0][0].shape != (16, 3, 3, 3):
-        raise DetectorError(f"{path} holds another network than YuNet; run: fer-edge model pull yunet --force")
-    return Weights(tuple(found))
+
+    name: str
+    shrink: int
+    margin: int
+    rows: int
+    strip: int
+    columns: int
+    channels: int
+
+    def strips(self) -> Iterator[tuple[int, int]]:
+        """First row of each strip's output, and how many rows of it the strip before knows better."""
+        start, wrong = 0, 0
+        while True:
+            yield start, wrong
+            if start + self.strip >= self.rows:
+                return
+            start, wrong = min(start + self.strip - 2 * self.margin, self.rows - self.strip), self.margin
 
 
-def build(weights: Weights, height: int, width: int, channels: int) -> bytes:
+STEM, MIDDLE, REST = "stem", "middle", "rest"
+STEM_MARGIN, MIDDLE_MARGIN = 1, 2
+"""Of one convolution of 3x3 in front of a halving, and of four."""
+STEM_STRIP, MIDDLE_STRIP = 14, 12
+"""Most rows of a part's output that are made at once. A scan of 512x384 holds 9.5 MB and takes 4.1 ms; with 18 and
+14 it would be 10.2 MB and 3.8 ms, without strips 20.7 MB and 3.3 ms (x86-64, one thread)."""
+
+
+def parts(height: int, width: int) -> tuple[Part, Part]:
+    """The first two parts of the network for a picture of `height` and `width`, multiples of 32."""
+    return (
+        _part(STEM, 4, STEM_MARGIN, height // 4, STEM_STRIP, width // 4, 16),
+        _part(MIDDLE, 2, MIDDLE_MARGIN, height // 8, MIDDLE_STRIP, width // 8, 64),
+    )
+
+
+def _part(name: str, shrink: int, margin: int, rows: int, most: int, columns: int, channels: int) -> Part:
+    # As many strips as that takes, all of one height.
+    count = max(1, -(-(rows - 2 * margin) // (most - 2 * margin)))
+    strip = -(-(rows + 2 * margin * (count - 1)) // count)
+    return Part(name, shrink, margin, rows, strip, columns, channels)
+
+
+def build(weights: Sequence[Convolution], height: int, width: int, channels: int) -> bytes:
     """A .tflite network for pictures of one size.
 
     Args:
@@ -66,28 +111,60 @@ def build(weights: Weights, height: int, width: int, channels: int) -> bytes:
         channels: 3 for BGR, 1 for grey levels.
 
     Returns:
-        A flatbuffer from (1, height, width, channels) float32 in 0..255 to one (1, height / stride,
-        width / stride, 16) float32 output for each of `STRIDES`.
+        A flatbuffer from (1, height + 1, width + 1, channels) float32 in 0..255, whose first row and column are
+        zero, to one (1, height / stride, width / stride, 16) float32 output for each of `STRIDES`.
     """
-    graph = _Graph((1, height, width, channels))
-    left = list(weights.convolutions)
+    take = iter(weights).__next__
+    graph = Graph((1, height + 1, width + 1, channels))
+    return flatbuffer({"whole": (graph, _rest(graph, _middle(graph, _stem(graph, take), take), take))})
 
-    def take() -> _Blobs:
-        return left.pop(0)
 
+def build_parts(weights: Sequence[Convolution], height: int, width: int, channels: int) -> bytes:
+    """The same network in three parts, which share the runtime's memory; see `parts`.
+
+    Returns:
+        A flatbuffer with a signature for each part. `STEM` takes a strip of the picture with the row above and the
+        column to the left of it (zero at the picture's edge), `MIDDLE` a strip of the stem's output, `REST` all of
+        the middle's; the outputs of `REST` are those of `build`.
+    """
+    take = iter(weights).__next__
+    first, second = parts(height, width)
+    stem = Graph((1, first.shrink * first.strip + 1, width + 1, channels))
+    middle = Graph((1, second.shrink * second.strip, first.columns, first.channels))
+    rest = Graph((1, second.rows, second.columns, second.channels))
+    return flatbuffer(
+        {
+            STEM: (stem, [_stem(stem, take)]),
+            MIDDLE: (middle, [_middle(middle, 0, take)]),
+            REST: (rest, _rest(rest, 0, take)),
+        }
+    )
+
+
+def _stem(graph: Graph, take: _Take) -> int:
+    """From the picture to a quarter of its size."""
     kernel, bias = take()
-    kernel = kernel if channels == 3 else kernel.sum(axis=1, keepdims=True)
-    x = graph.convolution(graph.pad(0), kernel, bias, stride=2, relu=True)
-    x = graph.unit(x, take(), take())
-    features = []
-    for stage in range(5):
-        # The second and third stage work at the same resolution.
-        if stage != 1:
+    kernel = kernel if graph.shape(0)[3] == 3 else kernel.sum(axis=1, keepdims=True)
+    x = graph.convolution(0, kernel, bias, stride=2, relu=True)
+    return graph.halved(graph.unit(x, take(), take()))
+
+
+def _middle(graph: Graph, x: int, take: _Take) -> int:
+    """The first two stages, which work at the same resolution, down to an eighth of the picture's size."""
+    for _ in range(4):
+        x = graph.unit(x, take(), take())
+    return graph.halved(x)
+
+
+def _rest(graph: Graph, x: int, take: _Take) -> list[int]:
+    """The other three stages, the feature pyramid and the heads."""
+    pyramid = []
+    for stage in range(3):
+        if stage > 0:
             x = graph.halved(x)
         for _ in range(2):
             x = graph.unit(x, take(), take())
-        features.append(x)
-    pyramid = features[2:]
+        pyramid.append(x)
     laterals = [(take(), take()) for _ in STRIDES]
     heads = [[(take(), take()) for _ in STRIDES] for _ in range(4)]
     for level, lateral in zip((2, 1, 0), laterals, strict=True):
@@ -102,138 +179,4 @@ def build(weights: Weights, height: int, width: int, channels: int) -> bytes:
             for part in (0, 1)
         )
         outputs.append(graph.unit(pyramid[level], pointwise, depthwise, relu=False))
-    return graph.finish(outputs)
-
-
-# Numbers of the TFLite schema (tensorflow/compiler/mlir/lite/schema/schema.fbs).
-_ADD, _CONV_2D, _DEPTHWISE_CONV_2D, _MAX_POOL_2D, _PAD, _RESIZE_NEAREST_NEIGHBOR = 0, 3, 4, 17, 34, 97
-_OPTIONS = {_ADD: 11, _CONV_2D: 1, _DEPTHWISE_CONV_2D: 2, _MAX_POOL_2D: 5, _PAD: 22, _RESIZE_NEAREST_NEIGHBOR: 74}
-_FLOAT32, _INT32 = 0, 2
-_SAME, _VALID = 0, 1
-_NONE, _RELU = 0, 1
-
-
-class _Graph:
-    """Operators in order of execution, each with the shape of what it makes; a tensor is its number."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self._buffers: list[bytes] = [b""]
-        self._tensors: list[tuple[tuple[int, ...], int, int]] = []
-        self._operators: list[tuple[int, list[int], int, list[tuple[str, int]]]] = []
-        self._tensor(shape)
-
-    def _tensor(self, shape: tuple[int, ...], kind: int = _FLOAT32, buffer: int = 0) -> int:
-        self._tensors.append((shape, kind, buffer))
-        return len(self._tensors) - 1
-
-    def _constant(self, values: NDArray[Any]) -> int:
-        kind = _INT32 if values.dtype == np.int32 else _FLOAT32
-        self._buffers.append(np.ascontiguousarray(values).tobytes())
-        return self._tensor(values.shape, kind, len(self._buffers) - 1)
-
-    def _operator(self, code: int, inputs: list[int], shape: tuple[int, ...], options: list[tuple[str, int]]) -> int:
-        made = self._tensor(shape)
-        self._operators.append((code, inputs, made, options))
-        return made
-
-    def pad(self, x: int) -> int:
-        """One row above, one column to the left: what the stride of 2 reads of a border of one pixel."""
-        batch, rows, columns, channels = self._tensors[x][0]
-        paddings = self._constant(np.array([[0, 0], [1, 0], [1, 0], [0, 0]], np.int32))
-        return self._operator(_PAD, [x, paddings], (batch, rows + 1, columns + 1, channels), [])
-
-    def convolution(
-        self, x: int, kernel: NDArray[np.float32], bias: NDArray[np.float32], *, stride: int = 1, relu: bool = False
-    ) -> int:
-        """A convolution without padding."""
-        batch, rows, columns, _ = self._tensors[x][0]
-        reach = kernel.shape[2] - 1
-        inputs = [x, self._constant(kernel.transpose(0, 2, 3, 1)), self._constant(bias)]
-        shape = (batch, (rows - reach - 1) // stride + 1, (columns - reach - 1) // stride + 1, len(bias))
-        options = [("int8", _VALID), ("int32", stride), ("int32", stride), ("int8", _RELU if relu else _NONE)]
-        return self._operator(_CONV_2D, inputs, shape, options)
-
-    def unit(self, x: int, pointwise: _Blobs, depthwise: _Blobs, *, relu: bool = True) -> int:
-        """YuNet's unit: a 1x1 convolution, then a 3x3 one of each channel alone."""
-        x = self.convolution(x, *pointwise)
-        kernel, bias = depthwise
-        inputs = [x, self._constant(kernel.transpose(1, 2, 3, 0)), self._constant(bias)]
-        options = [("int8", _SAME), ("int32", 1), ("int32", 1), ("int32", 1), ("int8", _RELU if relu else _NONE)]
-        return self._operator(_DEPTHWISE_CONV_2D, inputs, self._tensors[x][0], options)
-
-    def halved(self, x: int) -> int:
-        """The largest of each 2x2 cells."""
-        batch, rows, columns, channels = self._tensors[x][0]
-        options = [("int8", _VALID), *[("int32", 2)] * 4, ("int8", _NONE)]
-        return self._operator(_MAX_POOL_2D, [x], (batch, rows // 2, columns // 2, channels), options)
-
-    def doubled(self, x: int) -> int:
-        """Each cell four times."""
-        batch, rows, columns, channels = self._tensors[x][0]
-        size = self._constant(np.array([2 * rows, 2 * columns], np.int32))
-        shape = (batch, 2 * rows, 2 * columns, channels)
-        return self._operator(_RESIZE_NEAREST_NEIGHBOR, [x, size], shape, [])
-
-    def add(self, x: int, y: int) -> int:
-        """The sum of two tensors of one shape."""
-        return self._operator(_ADD, [x, y], self._tensors[x][0], [("int8", _NONE)])
-
-    def finish(self, outputs: list[int]) -> bytes:
-        """The flatbuffer: the graph's only input is the tensor made first."""
-        builder = flatbuffers.Builder(1 << 18)
-        codes = sorted({code for code, *_ in self._operators})
-        buffers = [_table(builder, [("offset", _bytes(builder, data) if data else 0)]) for data in self._buffers]
-        tensors = [
-            _table(builder, [("offset", _integers(builder, shape)), ("int8", kind), ("uint32", buffer)])
-            for shape, kind, buffer in self._tensors
-        ]
-        operators = [
-            _table(
-                builder,
-                [
-                    ("uint32", codes.index(code)),
-                    ("offset", _integers(builder, inputs)),
-                    ("offset", _integers(builder, [made])),
-                    ("uint8", _OPTIONS[code]),
-                    ("offset", _table(builder, options)),
-                ],
-            )
-            for code, inputs, made, options in self._operators
-        ]
-        subgraph = [_offsets(builder, tensors), _integers(builder, [0]), _integers(builder, outputs)]
-        subgraphs = [_table(builder, [("offset", at) for at in (*subgraph, _offsets(builder, operators))])]
-        # Every code fits the old field of a byte; version 1 is the newest that any of these needs.
-        operator_codes = [_table(builder, [("int8", c), ("offset", 0), ("int32", 1), ("int32", c)]) for c in codes]
-        parts = [_offsets(builder, operator_codes), _offsets(builder, subgraphs), 0, _offsets(builder, buffers)]
-        builder.Finish(_table(builder, [("uint32", 3), *[("offset", at) for at in parts]]), b"TFL3")
-        return bytes(builder.Output())
-
-
-def _table(builder: flatbuffers.Builder, slots: list[tuple[str, int]]) -> int:
-    """A table with its fields in the schema's order; an offset of 0 is an absent field."""
-    builder.StartObject(len(slots))
-    for number, (kind, value) in enumerate(slots):
-        if kind == "offset":
-            builder.PrependUOffsetTRelativeSlot(number, value, 0)
-        else:
-            getattr(builder, f"Prepend{kind.capitalize()}Slot")(number, value, None)
-    return int(builder.EndObject())
-
-
-def _bytes(builder: flatbuffers.Builder, data: bytes) -> int:
-    # The schema wants buffers aligned to 16 bytes.
-    builder.StartVector(1, len(data), 16)
-    builder.head -= len(data)
-    builder.Bytes[builder.head : builder.head + len(data)] = data
-    return int(builder.EndVector())
-
-
-def _integers(builder: flatbuffers.Builder, values: list[int] | tuple[int, ...]) -> int:
-    return int(builder.CreateNumpyVector(np.asarray(values, np.int32)))
-
-
-def _offsets(builder: flatbuffers.Builder, tables: list[int]) -> int:
-    builder.StartVector(4, len(tables), 4)
-    for table in reversed(tables):
-        builder.PrependUOffsetTRelative(table)
-    return int(builder.EndVector())
+    return outputs

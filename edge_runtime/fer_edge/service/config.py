@@ -62,7 +62,7 @@ class Settings:
     max_fps: float | None = setting(None, "look at so many frames per second at most", exclusiveMinimum=0, maximum=240)
     idle_fps: float | None = setting(None, "frame rate while nobody is there", exclusiveMinimum=0, maximum=240)
     idle_after_s: float = setting(30.0, "nobody seen for so long is nobody there, seconds", minimum=0, maximum=86400)
-    detect_width: int = setting(480, "width YuNet scans at, pixels", minimum=96, maximum=1920)
+    detect_width: int = setting(512, "width YuNet scans at, pixels", minimum=96, maximum=1920)
     min_face: int = setting(24, "smallest face, pixels of the frame", minimum=16, maximum=2000)
     scan_interval_s: float = setting(
         0.35, "time between scans, faces known, seconds; haar: times 3", minimum=0, maximum=10

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import logging
 import os
-import webbrowser
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,6 +126,8 @@ def open_preview(
     shown = page.url if token is None else page.url.replace(token, "…")
     _log.info("live page: %s", shown)
     if opens and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        import webbrowser
+
         webbrowser.open(page.url)
     return page
 

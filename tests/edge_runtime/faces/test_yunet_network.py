@@ -7,12 +7,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fer_edge.contract.errors import DetectorError
 from fer_edge.contract.tflite import open_interpreter
 from fer_edge.faces import weights
-from fer_edge.faces.yunet import YuNetDetector
-from fer_edge.faces.yunet_network import OUTPUTS, STRIDES, build, read_weights
+from fer_edge.faces.yunet import InStrips, Whole, YuNetDetector
+from fer_edge.faces.yunet_network import (
+    MIDDLE_STRIP,
+    OUTPUTS,
+    STEM_STRIP,
+    STRIDES,
+    build,
+    parts,
+    read_weights,
+)
 from fer_edge.records import Frame
 
 HEIGHT, WIDTH = 96, 160
@@ -35,7 +45,8 @@ def test_every_output_is_opencvs(onnx: Path, channels: int) -> None:
     net = cv2.dnn.readNetFromONNX(str(onnx))
     net.setInput(cv2.dnn.blobFromImage(picture if channels == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)))
     interpreter, _ = open_interpreter(build(read_weights(onnx), HEIGHT, WIDTH, channels), threads=1)
-    given = picture.astype(np.float32).reshape(1, HEIGHT, WIDTH, channels)
+    given = np.zeros((1, HEIGHT + 1, WIDTH + 1, channels), np.float32)
+    given[0, 1:, 1:] = picture.reshape(HEIGHT, WIDTH, channels)
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], given)
     interpreter.invoke()
     for details, stride in zip(interpreter.get_output_details(), STRIDES, strict=True):
@@ -92,11 +103,59 @@ def test_nothing_of_an_earlier_frame_is_left_beside_a_smaller_one(fer_data: Path
     assert again == before
 
 
-def test_another_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, onnx: Path) -> None:
-    class Smaller:
-        def getLayerNames(self) -> list[str]:  # noqa: N802 - OpenCV's name
-            return []
+def test_weights_are_those_that_opencv_reads(onnx: Path) -> None:
+    net = cv2.dnn.readNetFromONNX(str(onnx))
+    layers = [net.getLayer(number) for number in range(1, len(net.getLayerNames()) + 1)]
+    theirs = [layer.blobs for layer in layers if layer.type == "Convolution"]
+    ours = read_weights(onnx)
+    assert len(ours) == len(theirs) == 53
+    for (kernel, bias), (expected_kernel, expected_bias) in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(kernel, expected_kernel)
+        np.testing.assert_array_equal(bias, expected_bias.ravel())
 
-    monkeypatch.setattr(cv2.dnn, "readNetFromONNX", lambda path: Smaller())
-    with pytest.raises(DetectorError, match="another network than YuNet"):
-        read_weights(onnx)
+
+def test_a_damaged_file_is_refused(tmp_path: Path, onnx: Path) -> None:
+    data = bytearray(onnx.read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "flipped.onnx").write_bytes(data)
+    with pytest.raises(DetectorError, match=r"flipped\.onnx is damaged"):
+        read_weights(tmp_path / "flipped.onnx")
+    with pytest.raises(DetectorError, match=r"absent\.onnx cannot be read"):
+        read_weights(tmp_path / "absent.onnx")
+
+
+@pytest.mark.parametrize(
+    ("shape", "seen"),
+    [
+        ((384, 480, 3), (360, 480)),
+        ((384, 480, 1), (384, 480)),
+        ((32, 32, 3), (32, 32)),
+        ((64, 256, 1), (33, 225)),
+        # The picture ends inside a strip, and before the last one begins.
+        ((640, 96, 3), (609, 70)),
+        ((640, 96, 3), (200, 96)),
+    ],
+)
+def test_strips_give_what_the_whole_gives(onnx: Path, shape: tuple[int, int, int], seen: tuple[int, int]) -> None:
+    convolutions = read_weights(onnx)
+    whole, in_strips = Whole(convolutions, shape, 1), InStrips(convolutions, shape, 1)
+    pictures = [noise(*shape[:2], 3), noise(*seen, 3)]
+    for picture in pictures if shape[2] == 3 else [picture[..., 0] for picture in pictures]:
+        for ours, expected in zip(in_strips.run(picture), whole.run(picture), strict=True):
+            np.testing.assert_allclose(ours, expected, atol=1e-4)
+
+
+@given(rows=st.integers(1, 3000).map(lambda n: 4 * n))
+def test_every_row_comes_from_a_strip_that_knows_its_neighbours(rows: int) -> None:
+    for part, most in zip(parts(8 * rows, 32), (STEM_STRIP, MIDDLE_STRIP), strict=True):
+        assert part.strip <= most
+        right = np.zeros(part.rows, bool)
+        for start, wrong in part.strips():
+            end = start + part.strip
+            assert 0 <= start < end <= part.rows
+            known = np.ones(part.strip, bool)
+            known[: part.margin if start else 0] = False
+            known[part.strip - part.margin if end < part.rows else part.strip :] = False
+            # As the detector writes it: over what the strip before has left.
+            right[start + wrong : end] = known[wrong:]
+        assert right.all()
