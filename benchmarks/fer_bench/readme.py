@@ -72,9 +72,9 @@ def _headline(folder: Path) -> str:
         clip = peers["data"]["clips"][comparison["clip"]]["file"]
         best = max(ours, key=lambda side: side["frames_per_s"])
         lines.append(
-            f"- `{clip}` {best['side']}: {best['frames_per_s']:,.0f} frames/s, "
-            f"**{best['times_peer']['p50']:.0f} times** {peer['side']} ({peer['frames_per_s']:.0f}); first result after "
-            f"{best['process']['first_event_ms'] / 1e3:.2f} s, not {peer['process']['first_event_ms'] / 1e3:.1f}; "
+            f"- `{clip}`, {best['side']}: {best['frames_per_s']:,.0f} frames/s, "
+            f"**{best['times_peer']['p50']:.0f} times** the {peer['frames_per_s']:.0f} of {peer['side']}; first result "
+            f"after {best['process']['first_event_ms'] / 1e3:.2f} s, not {peer['process']['first_event_ms'] / 1e3:.1f}; "
             f"{best['process']['peak_memory_mb']:.0f} MB, not {peer['process']['peak_memory_mb']:.0f}"
         )
     return "\n".join(lines)
