@@ -71,11 +71,12 @@ def _headline(folder: Path) -> str:
         peer, *ours = comparison["sides"]
         clip = peers["data"]["clips"][comparison["clip"]]["file"]
         best = max(ours, key=lambda side: side["frames_per_s"])
+        fresh, old = best["process"], peer["process"]
         lines.append(
             f"- `{clip}`, {best['side']}: {best['frames_per_s']:,.0f} frames/s, "
             f"**{best['times_peer']['p50']:.0f} times** the {peer['frames_per_s']:.0f} of {peer['side']}; first result "
-            f"after {best['process']['first_event_ms'] / 1e3:.2f} s, not {peer['process']['first_event_ms'] / 1e3:.1f}; "
-            f"{best['process']['peak_memory_mb']:.0f} MB, not {peer['process']['peak_memory_mb']:.0f}"
+            f"after {fresh['first_event_ms'] / 1e3:.2f} s, not {old['first_event_ms'] / 1e3:.1f}; "
+            f"{fresh['peak_memory_mb']:.0f} MB, not {old['peak_memory_mb']:.0f}"
         )
     return "\n".join(lines)
 

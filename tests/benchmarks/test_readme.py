@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fer_bench import accuracy, cli, latency, pipeline, predict, readme, results, smoothing
+from fer_bench import accuracy, cli, latency, pipeline, predict, readme, results, robustness, smoothing
 from fer_bench.environment import environment
 from fer_edge.contract.errors import DataError
 from fer_edge.service import config
@@ -47,6 +47,7 @@ def measured(tmp_path_factory, data, model, make_model, clip):
     contents = {
         "accuracy": accuracy.measure(datasets.load(data), "PublicTest", models),
         "latency": latency.measure(models, [1, 2], rounds=1, invokes=2),
+        "robustness": robustness.measure(datasets.load(data), "PublicTest", models),
         "peers": PEERS,
         "predict": PREDICT,
         "smoothing": smoothing.measure(
@@ -75,7 +76,7 @@ def test_blocks_are_rewritten_and_nothing_else(measured):
     new = readme.render(text, measured)
     assert "\nold\n" not in new
     for name in readme.TABLES:
-        assert f"before {name}\n<!-- figures:{name} -->\n| " in new
+        assert f"before {name}\n<!-- figures:{name} -->\n{'- ' if name == 'headline' else '| '}" in new
     assert new.count("\n<!-- /figures -->\nafter") == len(readme.TABLES)
     assert readme.render(new, measured) == new
     assert readme.stale(text, measured) == list(readme.TABLES)
@@ -93,6 +94,9 @@ def test_tables_hold_the_results_figures_and_are_rectangular(measured):
     assert "| frames with a face | 0 of 2 |" in new
     assert "|  | fer (the peer) | fer-edge yunet (ours) |" in new
     assert "| demo: times the peer (range) | 1.0 (0.5 to 2.0) | 20.0 (10.0 to 40.0) |" in new
+    assert "- `band`: **85.7 %** of PublicTest in int8, " in new
+    assert "- `demo`, fer-edge yunet: 560 frames/s, **20 times** the 28 of fer; first result after 0.35 s" in new
+    assert "| box moved by 8%, % | " in new
     assert "| whole loop, ms | 4.00 | 4.3 to " in new
     assert "Raspberry Pi 5, predicted" in new
     for table in new.split("<!-- figures:")[1:]:
@@ -116,7 +120,8 @@ def test_a_readme_that_cannot_be_filled_is_refused(measured, text, said):
 
 @pytest.mark.parametrize("name", list(readme.TABLES))
 def test_missing_results_are_named(tmp_path, name):
-    with pytest.raises(DataError, match=f"{'accuracy' if name == 'sizes' else name}.*fer-bench"):
+    file = "accuracy" if name in ("headline", "sizes") else name
+    with pytest.raises(DataError, match=f"{file}.*fer-bench"):
         readme.render(blocks(name), tmp_path)
 
 
