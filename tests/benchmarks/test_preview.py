@@ -1,10 +1,12 @@
 import jsonschema
+import pytest
 
 from fer_bench import preview, results
 from fer_bench.environment import environment
 from fer_edge.service import config
 
 
+@pytest.mark.slow
 def test_the_page_is_watched_while_it_is_measured(demo_picture, tmp_path):
     settings = config.load(flags={"detector": "haar"}, environment={})
     content = preview.measure(settings, frames=12, rounds=1)

@@ -41,6 +41,7 @@ def test_an_interval_covers_the_truth_as_often_as_it_says():
     assert 0.93 < np.mean(covered) < 0.97
 
 
+@pytest.mark.slow
 def test_the_loop_finds_and_reads_faces_in_a_scene(yunet, faces, tmp_path):
     runs = [config.load(flags={"detector": name}, environment={}) for name in ("yunet", "haar")]
     content = scene.measure(faces, "Training", runs, limit=14, seed=0)

@@ -142,6 +142,7 @@ def test_marks_are_those_that_are_explained() -> None:
     assert len(chosen()) > len(SHELL) / 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", chosen(), ids=place)
 def test_commands_run(block: Block, workshop: Path, broker: Broker | None) -> None:
     run(block, workshop, broker)

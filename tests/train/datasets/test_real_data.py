@@ -12,6 +12,8 @@ COUNTS = {
     "PublicTest": [467, 56, 496, 895, 653, 415, 607],
 }
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def table(fer_data: Path) -> Dataset:
