@@ -20,6 +20,8 @@ import pytest
 from fer_edge.contract import model_file
 from fer_edge.expressions.litert import shipped_model
 
+pytestmark = pytest.mark.slow
+
 RUN = [sys.executable, "-m", "fer_edge"]
 
 

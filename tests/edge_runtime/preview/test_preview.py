@@ -22,6 +22,8 @@ from fer_edge.preview import MODES, Address
 from fer_edge.preview.server import MAX_VIEWERS, MAX_WAITING
 from results import face, result
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "0123456789abcdef"
 Serve = Callable[..., Page]
 
