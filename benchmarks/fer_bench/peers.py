@@ -28,7 +28,7 @@ from fer_edge.frames import SourceOptions
 from fer_edge.frames.demo import DEFAULT_FPS, Demo
 from fer_edge.records import Frame
 from fer_edge.service.config import Settings
-from fer_edge.service.run import make_classifier
+from fer_edge.service.run import make_classifier, make_detector
 
 SCRIPT = Path(__file__).with_name("peer_fer.py")
 DEMO = "demo"
@@ -215,9 +215,11 @@ class _Peer:
 def _our_turn(
     settings: Settings, clip: Clip, classifier: litert.LiteRtClassifier, folder: Path
 ) -> Callable[[], tuple[list[float], int]]:
+    detector = make_detector(settings)
+
     def turn() -> tuple[list[float], int]:
         with tempfile.TemporaryDirectory(dir=folder) as events:
-            times, results = time_loop(settings, clip.frames, classifier, Path(events) / "events.jsonl")
+            times, results = time_loop(settings, clip.frames, detector, classifier, Path(events) / "events.jsonl")
         return times[-1].tolist(), sum(len(result.faces) for result in results)
 
     return turn

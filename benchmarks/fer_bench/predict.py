@@ -106,8 +106,8 @@ def measure(
         raise DetectorError("the prediction is made with YuNet; run: fer-edge model pull yunet")
     model = litert.model_path(settings.model)
     classifier = make_classifier(settings)
-    detector = make_detector(settings).name
-    settings = dataclasses.replace(settings, detector=detector, max_frames=max_frames)
+    detector = make_detector(settings)
+    settings = dataclasses.replace(settings, detector=detector.name, max_frames=max_frames)
     cores = min(4, os.cpu_count() or 1)
     parts = [stage for stage in STAGES if stage not in ("decode", "own")]
     stages, yunet = np.empty((rounds, len(parts))), np.empty((rounds, 2))
@@ -116,7 +116,7 @@ def measure(
         frames = decode(dataclasses.replace(settings, source=str(shown)))
         digest = sha256_of(shown)
         for turn in range(-1, rounds):
-            times, _ = time_loop(settings, frames, classifier, Path(folder) / f"{turn}.jsonl")
+            times, _ = time_loop(settings, frames, detector, classifier, Path(folder) / f"{turn}.jsonl")
             alone = [_time_yunet(weights, frames, threads) for threads in (1, cores)]
             if turn >= 0:
                 stages[turn], yunet[turn] = times.mean(axis=1), alone
@@ -130,7 +130,7 @@ def measure(
         "data": {"clips": [{"file": DEMO if clip is None else clip.name, "sha256": digest, "frames": len(frames),
                             "width": frames[0].size[0], "height": frames[0].size[1]}]},
         "models": [model_facts(model, classifier.model)],
-        "detector": detector_facts(detector),
+        "detector": detector_facts(detector.name),
         "settings": settings_facts(settings),
         "rounds": rounds,
         "here": {

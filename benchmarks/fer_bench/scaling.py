@@ -20,6 +20,7 @@ from fer_edge.expressions import litert
 from fer_edge.expressions.litert import LiteRtClassifier
 from fer_edge.frames.demo import picture_path
 from fer_edge.records import Frame
+from fer_edge.seams import FaceDetector
 from fer_edge.service.config import Settings
 from fer_edge.service.run import make_classifier, make_detector, make_loop
 from fer_train.datasets import Split
@@ -59,17 +60,17 @@ def measure(
     """
     model = litert.model_path(settings.model)
     classifier = make_classifier(settings)
-    detector = make_detector(settings)
+    always = dataclasses.replace(settings, scan_interval_s=0.0)
+    detector, scanner = make_detector(settings), make_detector(always)
     pictures = demo_faces() if faces is None else list(scenes.sample(faces, COUNTS[-1], SEED).images)
     crowds = [crowd(pictures[:count]) for count in COUNTS]
-    always = dataclasses.replace(settings, scan_interval_s=0.0)
     times = np.empty((rounds, len(COUNTS), len(STAGES)))
     scans = np.empty((rounds, len(COUNTS)))
     found = np.zeros(len(COUNTS))
     for turn in range(-1, rounds):
         for number in np.roll(np.arange(len(COUNTS)), -turn):
-            stages, found[number] = _pass(settings, crowds[number], classifier)
-            scan, _ = _pass(always, crowds[number], classifier)
+            stages, found[number] = _pass(settings, crowds[number], detector, classifier)
+            scan, _ = _pass(always, crowds[number], scanner, classifier)
             if turn >= 0:
                 times[turn, number], scans[turn, number] = stages, scan[0]
         if turn >= 0:
@@ -140,10 +141,10 @@ def crowd(pictures: Sequence[NDArray[np.uint8]]) -> list[Frame]:
 
 
 def _pass(
-    settings: Settings, frames: Sequence[Frame], classifier: LiteRtClassifier
+    settings: Settings, frames: Sequence[Frame], detector: FaceDetector, classifier: LiteRtClassifier
 ) -> tuple[NDArray[np.float64], float]:
     """Mean milliseconds a frame of each stage (float64, (4,)), and mean number of faces."""
-    loop = make_loop(settings, DecodedFrames(frames), make_detector(settings), classifier)
+    loop = make_loop(settings, DecodedFrames(frames), detector, classifier)
     results = list(loop.results())
     # A face counts from its second sighting on, so the first frames are lighter than the rest.
     steady = results[settings.sightings :]

@@ -15,7 +15,7 @@ from fer_edge.contract.errors import DetectorError, UsageError
 from fer_edge.contract.tflite import open_interpreter
 from fer_edge.faces.framing import crop, resized
 from fer_edge.faces.onnx import Convolution
-from fer_edge.faces.search import window_around
+from fer_edge.faces.search import Scan, window_around
 from fer_edge.faces.tflite_graph import INPUT
 from fer_edge.faces.yunet_network import OUTPUTS, REST, STRIDES, Part, build, build_parts, parts, read_weights
 from fer_edge.records import Box, Detection, Frame, Framing
@@ -59,17 +59,18 @@ class YuNetDetector:
 
     def scan(self, frame: Frame) -> Sequence[Detection]:
         """All faces in pixels of `frame.image`, with eyes and score."""
+        return self.prepare_scan(frame)()
+
+    def prepare_scan(self, frame: Frame) -> Scan:
+        """What `scan` finds, for later, with a small copy of the frame."""
         image = frame.image
-        small = image if frame.small is None else frame.small
-        if small.shape[1] > self._width:
-            size = (self._width, max(1, round(small.shape[0] * self._width / small.shape[1])))
-            small = resized(small, size)
-        height, width = small.shape[:2]
-        shape = (-(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE, _channels(small))
-        # A frame seldom has another size than the one before: there is a network for the newest alone.
-        if self._scanner is None or self._scanner.shape != shape:
-            self._scanner = _Cells(InStrips(self._weights, shape, self._threads), SCAN_SCORE)
-        return self._kept(self._scanner.faces(small), (0.0, 0.0), (image.shape[1] / width, image.shape[0] / height))
+        seen = image if frame.small is None else frame.small
+        if seen.shape[1] > self._width:
+            small = resized(seen, (self._width, max(1, round(seen.shape[0] * self._width / seen.shape[1]))))
+        else:
+            small = seen.copy()
+        zoom = (image.shape[1] / small.shape[1], image.shape[0] / small.shape[0])
+        return lambda: self._kept(self._scanner_for(small).faces(small), (0.0, 0.0), zoom)
 
     def look(self, frame: Frame, box: Box) -> Sequence[Detection]:
         """Faces in a window around `box`, in pixels of `frame.image`, with eyes and score."""
@@ -80,6 +81,14 @@ class YuNetDetector:
             self._looker = _Cells(Whole(self._weights, shape, self._threads), LOOK_SCORE)
         faces = self._looker.faces(crop(frame.image, window, WINDOW_SIDE))
         return self._kept(faces, window[:2], (zoom, zoom))
+
+    def _scanner_for(self, small: NDArray[np.uint8]) -> _Cells:
+        height, width = small.shape[:2]
+        shape = (-(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE, _channels(small))
+        # A frame seldom has another size than the one before: there is a network for the newest alone.
+        if self._scanner is None or self._scanner.shape != shape:
+            self._scanner = _Cells(InStrips(self._weights, shape, self._threads), SCAN_SCORE)
+        return self._scanner
 
     def _kept(
         self, faces: NDArray[np.float32], corner: tuple[float, float], zoom: tuple[float, float]

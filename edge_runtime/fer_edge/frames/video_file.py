@@ -42,8 +42,9 @@ class VideoFile:
                 self._is_gif = file.read(4) == b"GIF8"
         except OSError as error:
             raise SourceError(f"{path} cannot be read ({error.strerror}); check the file and its rights") from error
-        # An absolute path can be taken neither for a protocol nor for an option.
-        self._capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+        # An absolute path can be taken neither for a protocol nor for an option. FFmpeg would otherwise keep
+        # frames for a thread of each core: 2 MB and more at 640x480.
+        self._capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         if not self._capture.isOpened():
             raise SourceError(self._undecodable())
         fps = self._capture.get(cv2.CAP_PROP_FPS)

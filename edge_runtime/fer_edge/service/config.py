@@ -65,7 +65,7 @@ class Settings:
     detect_width: int = setting(512, "width YuNet scans at, pixels", minimum=96, maximum=1920)
     min_face: int = setting(24, "smallest face, pixels of the frame", minimum=16, maximum=2000)
     scan_interval_s: float = setting(
-        0.35, "time between scans, faces known, seconds; haar: times 3", minimum=0, maximum=10
+        0.5, "longest time between scans, faces known, seconds; haar: twice", minimum=0, maximum=10
     )
     sightings: int = setting(2, "a face is reported from this sighting on, a sure one at once", minimum=1, maximum=100)
     misses: int = setting(15, "a face is gone after so many frames without it", minimum=0, maximum=1000)

@@ -1,34 +1,65 @@
-"""When a window's answer counts."""
+"""When a window's answer counts, and what a scan beside the loop brings."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from fer_edge.faces.search import FaceSearch
+from fer_edge.faces.search import SCAN_TIME_S, FaceSearch, Scan
+from fer_edge.faces.tracking import overlap
 from fer_edge.records import Box, Detection, Frame, Framing
 
 FACE: Box = (100.0, 100.0, 80.0, 100.0)
+GUEST: Box = (400.0, 200.0, 60.0, 80.0)
+PERIOD_S = 1 / 30
 
 
 class Finder:
+    """Sees in windows what is in them, and in scans what there was when they were prepared."""
+
     name, framing = "fake", Framing(scale=1.0, rise=0.0)
 
-    def __init__(self, seen: Box) -> None:
-        self.seen, self.scans = seen, 0
+    def __init__(self, *faces: Box) -> None:
+        self.faces: list[Box] = list(faces)
+        self.scans = 0
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.error: Exception | None = None
 
-    def scan(self, frame: Frame) -> Sequence[Detection]:
+    def prepare_scan(self, frame: Frame) -> Scan:
         self.scans += 1
-        return [Detection(FACE, 0.9)]
+        faces = list(self.faces)
+
+        def scan() -> Sequence[Detection]:
+            assert self.go_on.wait(10)
+            if self.error:
+                raise self.error
+            return [Detection(face, 0.9) for face in faces]
+
+        return scan
 
     def look(self, frame: Frame, box: Box) -> Sequence[Detection]:
-        return [Detection(self.seen, 0.9)]
+        return [Detection(face, 0.9) for face in self.faces if overlap(face, box) > 0]
 
 
-def frame(captured: float) -> Frame:
-    return Frame(image=np.zeros((480, 640), np.uint8), time=0.0, captured=captured, source="test")
+def frame(number: int, *, live: bool = False) -> Frame:
+    picture = np.zeros((480, 640), np.uint8)
+    return Frame(image=picture, time=0.0, captured=number * PERIOD_S, source="test", name=None if live else "test")
+
+
+def boxes(found: Sequence[Detection]) -> list[Box]:
+    return [face.box for face in found]
+
+
+def watch(search: FaceSearch, numbers: range, *, live: bool = False) -> list[Box]:
+    """The faces of the last of some frames, each of which expects those of the frame before."""
+    seen: list[Box] = []
+    for number in numbers:
+        seen = boxes(search.detect(frame(number, live=live), seen))
+    return seen
 
 
 @pytest.mark.parametrize(
@@ -41,9 +72,127 @@ def frame(captured: float) -> Frame:
     ],
 )
 def test_what_is_elsewhere_or_of_another_size_is_not_the_face(seen: Box, scans: int) -> None:
-    finder = Finder(seen)
+    finder = Finder(FACE)
     search = FaceSearch(finder)
-    search.detect(frame(0.0))
-    (found,) = search.detect(frame(0.03), [FACE])
+    search.detect(frame(0))
+    finder.faces = [seen]
+    assert boxes(search.detect(frame(1), [FACE])) == [seen]
     assert finder.scans == scans
-    assert found.box == (seen if scans == 1 else FACE)
+
+
+def test_a_live_loop_does_not_wait_for_a_scan_while_it_knows_a_face() -> None:
+    finder = Finder(FACE)
+    search = FaceSearch(finder)
+    watch(search, range(1), live=True)
+    finder.go_on.clear()
+    finder.faces.append(GUEST)
+    seen = [FACE]
+    for number in range(1, 90):
+        seen = boxes(search.detect(frame(number, live=True), seen))
+        assert seen == [FACE]
+    assert finder.scans == 2
+    finder.go_on.set()
+    for number in range(90, 90 + 500):
+        seen = boxes(search.detect(frame(number, live=True), seen))
+        if GUEST in seen:
+            return
+        threading.Event().wait(0.01)
+    pytest.fail("the scan was never asked for its faces")
+
+
+def test_a_new_face_is_reported_where_it_is_by_now() -> None:
+    finder = Finder(FACE)
+    search = FaceSearch(finder)
+    watch(search, range(2))
+    x, y, width, height = GUEST
+    finder.faces.append(GUEST)
+    seen = [FACE]
+    for number in range(2, 60):
+        seen = boxes(search.detect(frame(number), seen))
+        if len(seen) == 2:
+            assert seen == finder.faces
+            return
+        # Walks on, slowly enough for the window around where the scan saw it.
+        finder.faces[1] = (x + 2 * number, y, width, height)
+    pytest.fail("the new face was never seen")
+
+
+def test_a_new_face_that_has_moved_on_is_looked_for_everywhere() -> None:
+    finder = Finder(FACE)
+    search = FaceSearch(finder)
+    watch(search, range(1))
+    finder.faces.append(GUEST)
+    search.detect(frame(2), [FACE])
+    begun = finder.scans
+    moved = (GUEST[0], 20.0, *GUEST[2:])
+    finder.faces[1] = moved
+    late = 3 + round(SCAN_TIME_S / PERIOD_S)
+    assert boxes(search.detect(frame(late), [FACE])) == [FACE, moved]
+    assert finder.scans == begun + 1
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_what_a_file_shows_does_not_depend_on_how_long_a_scan_takes(slow: bool) -> None:
+    finder = Finder(FACE)
+    search = FaceSearch(finder)
+    watch(search, range(2))
+    finder.faces.append(GUEST)
+    if slow:
+        finder.go_on.clear()
+    first = next(number for number in range(2, 60) if len(_after(search, number, finder, slow)) == 2)
+    assert first == 2 + round(SCAN_TIME_S / PERIOD_S) + 1
+
+
+def _after(search: FaceSearch, number: int, finder: Finder, slow: bool) -> Sequence[Detection]:
+    timer = threading.Timer(0.02, finder.go_on.set)
+    if slow:
+        finder.go_on.clear()
+        timer.start()
+    found = search.detect(frame(number), [FACE])
+    if slow:
+        timer.join()
+    return found
+
+
+def test_scans_that_find_nobody_new_come_less_and_less_often() -> None:
+    finder = Finder(FACE)
+    search = FaceSearch(finder, scan_interval_s=0.5)
+    seen = watch(search, range(31))
+    busy = finder.scans
+    for number in range(31, 31 + 10 * 30):
+        seen = boxes(search.detect(frame(number), seen))
+    assert busy > 1 / 0.5
+    assert finder.scans - busy <= 10 / 0.5
+
+
+def test_a_scan_that_fails_beside_the_loop_is_told_once_and_tried_again() -> None:
+    finder = Finder(FACE)
+    search = FaceSearch(finder)
+    watch(search, range(1))
+    finder.error = RuntimeError("out of memory")
+    failures = 0
+    for number in range(1, 30):
+        try:
+            search.detect(frame(number), [FACE])
+        except RuntimeError:
+            failures += 1
+            finder.error = None
+    assert failures == 1
+    finder.faces.append(GUEST)
+    assert watch(search, range(30, 60)) == [FACE, GUEST]
+
+
+def test_in_a_crowd_one_scan_takes_the_place_of_many_windows() -> None:
+    finder = Finder(FACE)
+    search = FaceSearch(finder, max_windows=16)
+    watch(search, range(1))
+    finder.faces = [FACE, *((50.0 * (n % 12), 220.0 + 50 * (n // 12), 30.0, 40.0) for n in range(60))]
+    assert len(watch(search, range(1, 30))) == 61
+
+
+def test_a_clock_that_goes_back_does_not_end_the_scans() -> None:
+    finder = Finder(FACE)
+    search = FaceSearch(finder)
+    watch(search, range(10_000, 10_030))
+    finder.faces.append(GUEST)
+    assert watch(search, range(30)) == [FACE, GUEST]
