@@ -56,7 +56,7 @@ def measure(
     probabilities = [classify(classifier, split, data.labels, on_picture) for classifier in classifiers]
     return {
         "threads": {"classifier": THREADS},
-        "data": {"file": data.name, "split": name, "sha256": split.sha256(), "pictures": len(split)},
+        "data": data_facts(data, name, split),
         "models": [model_facts(path, made.model) for path, made in zip(models, classifiers, strict=True)],
         "results": [
             {
@@ -67,6 +67,11 @@ def measure(
             for number, values in enumerate(probabilities)
         ],
     }
+
+
+def data_facts(data: Dataset, name: str, split: Split) -> dict[str, Any]:
+    """What a result file says about the pictures it is about: `split`, or a sample of the split of that name."""
+    return {"file": data.name, "split": name, "sha256": split.sha256(), "pictures": len(split)}
 
 
 def classify(

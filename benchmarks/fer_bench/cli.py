@@ -11,14 +11,24 @@ from typing import Any
 import click
 
 from fer_bench import loop_cli, report_cli
+from fer_bench.commands import (
+    FILE,
+    config_option,
+    detector_option,
+    finish,
+    json_option,
+    model_option,
+    models_option,
+    or_shipped,
+    progress,
+    repeat_option,
+)
 from fer_bench.soak.cli import soak
 from fer_edge import __version__
 from fer_edge.contract.commands import Group
 from fer_edge.contract.errors import DataError, UsageError
 from fer_edge.contract.files import write_text
 from fer_train.data_options import reading_of, reading_options
-
-FILE = click.Path(path_type=Path)
 
 
 class _Recorded(Group):
@@ -41,10 +51,6 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
 
 
-_models = click.option("--model", "models", type=FILE, multiple=True, help="Model file; repeatable.  [the shipped one]")
-_json = click.option("--json", "output", type=FILE, help="Write the result there, too.")
-
-
 @main.command()
 @click.option("--data", type=FILE, multiple=True, required=True, help="As of fer-train; repeatable.")
 @click.option(
@@ -55,8 +61,8 @@ _json = click.option("--json", "output", type=FILE, help="Write the result there
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of such a division.")
 @reading_options
-@_models
-@_json
+@models_option
+@json_option
 @click.pass_obj
 def accuracy(
     arguments: tuple[str, ...], *, data: tuple[Path, ...], split: str, seed: int, asked: dict[str, Any],
@@ -65,35 +71,32 @@ def accuracy(
     """Say how often model files are right, and compare them with the first.
 
     \b
-    fer-bench accuracy --data fer2013.csv.gz --model float32.tflite --model int8.tflite
+    fer-bench accuracy --data fer2013.csv --model a.tflite --model b.tflite
     """
     from fer_bench import accuracy as benchmark
-    from fer_bench import results
-    from fer_bench.environment import environment
     from fer_edge.contract import model_file
     from fer_train import datasets
 
-    results.check_writable(output)
-    before = environment(arguments)
-    models = models or _shipped()
-    # Pictures of a folder are read in the size of the network, for a smaller one would lose what it looks at.
-    side = min(model_file.read(path).side for path in models)
-    loaded = datasets.load(*data, reading=reading_of(asked, side))
-    if ":" in split:
-        loaded, _, split = datasets.divide(loaded, split, seed)
-    length = len(loaded.split(split)) * len(models)
-    with click.progressbar(length=length, label=split, file=sys.stderr, update_min_steps=100) as bar:
-        content = benchmark.measure(loaded, split, models, on_picture=bar.update)
-    click.echo(benchmark.table(content, models))
-    _write(output, results.result("accuracy", before, **content))
+    chosen = or_shipped(models)
+
+    def measured() -> dict[str, Any]:
+        # Pictures of a folder are read in the size of the network, for a smaller one would lose what it looks at.
+        side = min(model_file.read(path).side for path in chosen)
+        loaded, name = datasets.load(*data, reading=reading_of(asked, side)), split
+        if ":" in split:
+            loaded, _, name = datasets.divide(loaded, split, seed)
+        with progress(len(loaded.split(name)) * len(chosen), name, every=100) as bar:
+            return benchmark.measure(loaded, name, chosen, on_picture=bar.update)
+
+    finish(benchmark, "accuracy", arguments, measured, output, paths=chosen)
 
 
 @main.command()
-@_models
+@models_option
 @click.option("--threads", default="1", show_default=True, metavar="N,N…", help="Numbers of threads to try.")
 @click.option("--rounds", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Turns of each.")
 @click.option("--invokes", type=click.IntRange(1, 100_000), default=200, show_default=True, help="Invokes a turn.")
-@_json
+@json_option
 @click.pass_obj
 def latency(
     arguments: tuple[str, ...], *, models: tuple[Path, ...], threads: str, rounds: int, invokes: int,
@@ -105,27 +108,24 @@ def latency(
     fer-bench latency --model float32.tflite --model int8.tflite --threads 1,2
     """
     from fer_bench import latency as benchmark
-    from fer_bench import results
-    from fer_bench.environment import environment
 
-    results.check_writable(output)
-    before = environment(arguments)
-    models = models or _shipped()
-    counts = _thread_counts(threads)
-    with click.progressbar(length=rounds, label="latency", file=sys.stderr) as bar:
-        content = benchmark.measure(models, counts, rounds=rounds, invokes=invokes, on_round=bar.update)
-    click.echo(benchmark.table(content, models))
-    _write(output, results.result("latency", before, **content))
+    chosen, counts = or_shipped(models), _thread_counts(threads)
+
+    def measured() -> dict[str, Any]:
+        with progress(rounds, "latency") as bar:
+            return benchmark.measure(chosen, counts, rounds=rounds, invokes=invokes, on_round=bar.update)
+
+    finish(benchmark, "latency", arguments, measured, output, paths=chosen)
 
 
 @main.command()
 @click.argument("clip", type=FILE)
-@click.option("--detector", type=click.Choice(["auto", "haar", "yunet"]), help="As of fer-edge run.")
-@click.option("--model", type=FILE, help="An int8 model file.  [the shipped one]")
-@click.option("--config", "settings_file", type=FILE, help="Settings of fer-edge, in TOML.")
+@detector_option
+@model_option
+@config_option
 @click.option("--max-frames", type=click.IntRange(1, 10_000), default=300, show_default=True, help="Use at most.")
-@click.option("--repeat", type=click.IntRange(1, 1000), default=5, show_default=True, help="Rounds; medians are shown.")
-@_json
+@repeat_option(5)
+@json_option
 @click.pass_obj
 def pipeline(
     arguments: tuple[str, ...], *, clip: Path, detector: str | None, model: Path | None, settings_file: Path | None,
@@ -137,18 +137,15 @@ def pipeline(
     fer-bench pipeline clip.mkv --detector yunet --json pipeline-clip-yunet.json
     """
     from fer_bench import pipeline as benchmark
-    from fer_bench import results
-    from fer_bench.environment import environment
 
-    results.check_writable(output)
-    before = environment(arguments)
-    with click.progressbar(length=2 * repeat, label=clip.name, file=sys.stderr) as bar:
-        content = benchmark.measure(
-            clip, detector=detector, model=model, settings_file=settings_file,
-            max_frames=max_frames, rounds=repeat, on_round=bar.update,
-        )  # fmt: skip
-    click.echo(benchmark.table(content))
-    _write(output, results.result("pipeline", before, **content))
+    def measured() -> dict[str, Any]:
+        with progress(2 * repeat, clip.name) as bar:
+            return benchmark.measure(
+                clip, detector=detector, model=model, settings_file=settings_file,
+                max_frames=max_frames, rounds=repeat, on_round=bar.update,
+            )  # fmt: skip
+
+    finish(benchmark, "pipeline", arguments, measured, output)
 
 
 @main.command("environment")
@@ -201,22 +198,8 @@ for _command in (*loop_cli.COMMANDS, *report_cli.COMMANDS, soak):
     main.add_command(_command)
 
 
-def _shipped() -> tuple[Path]:
-    from fer_edge.expressions.litert import shipped_model
-
-    return (shipped_model(),)
-
-
 def _thread_counts(text: str) -> list[int]:
     counts = [int(part) if part.isdecimal() and len(part) < 3 else 0 for part in text.split(",")]
     if not all(1 <= count <= 64 for count in counts) or len(set(counts)) != len(counts):
         raise UsageError(f"--threads {text} is not a list of different numbers from 1 to 64, such as 1,2")
     return counts
-
-
-def _write(output: Path | None, result: dict[str, Any]) -> None:
-    from fer_bench import results
-
-    if output is not None:
-        results.write(output, result)
-        click.echo(f"written to {output}", err=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench import plots, scenes
-from fer_bench.accuracy import classify
+from fer_bench.accuracy import classify, data_facts
 from fer_bench.environment import model_facts
 from fer_bench.pipeline import detector_facts
 from fer_bench.scene import APART_S, paired
@@ -74,7 +73,7 @@ def measure(
     truth = np.array([classifier.labels.index(data.labels[label]) for label in split.labels])
     return {
         "threads": {"classifier": runs[0].threads, "opencv": runs[0].threads},
-        "data": {"file": Path(data.source).name, "split": name, "sha256": split.sha256(), "pictures": len(split)},
+        "data": data_facts(data, name, split),
         "models": [model_facts(model, classifier.model)],
         "scene": scenes.facts(seed),
         "scales": list(SCALES),

@@ -26,6 +26,9 @@ WARM_UP = 50
 DISTRIBUTION = (0, 1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9, 100)
 """Percentiles over all rounds together, disturbed ones too."""
 
+DASHES = ("-", "--", ":", "-.")
+"""Lines of one model share a colour; these tell its numbers of threads apart."""
+
 
 def measure(
     models: Sequence[Path], threads: Sequence[int], *, rounds: int, invokes: int,
@@ -130,13 +133,16 @@ def plot(target: plots.Target, content: dict[str, Any]) -> None:
     """Draw the distribution of the times, all rounds together."""
     with plots.drawing(target, 6.4, 4, "One classification, preprocessing included") as figure:
         axes = figure.subplots()
-        for number, entry in enumerate(content["results"]):
+        counts = sorted({entry["threads"] for entry in content["results"]})
+        for entry in content["results"]:
             # Files of before the distribution hold three points of it.
             known = entry.get("distribution_ms") or [[int(p[1:]), ms] for p, ms in entry["ms"].items()]
             share, ms = zip(*known, strict=True)
-            style = number % len(plots.COLORS)
-            axes.plot(ms, share, color=plots.COLORS[style], marker=plots.MARKERS[style], markersize=4,
-                      label=f"{letter(entry['model'])}, {entry['threads']} threads")  # fmt: skip
+            style, dashes = entry["model"] % len(plots.COLORS), counts.index(entry["threads"]) % len(DASHES)
+            axes.plot(
+                ms, share, color=plots.COLORS[style], marker=plots.MARKERS[style], markersize=4,
+                linestyle=DASHES[dashes], label=f"{letter(entry['model'])}, {entry['threads']} threads",
+            )  # fmt: skip
         axes.set(xlabel="ms", ylabel="% took at most so long", ylim=(0, 100))
         axes.set_xscale("log")
         axes.grid(alpha=0.3, which="both")

@@ -3,43 +3,39 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from fer_bench.commands import (
+    DETECTORS,
+    FILE,
+    config_option,
+    data_option,
+    detector_option,
+    finish,
+    json_option,
+    model_option,
+    plot_option,
+    progress,
+    repeat_option,
+    runs_of,
+    seed_option,
+    split_option,
+)
 from fer_edge.contract.commands import Command
-
-if TYPE_CHECKING:
-    from fer_edge.service.config import Settings
-
-FILE = click.Path(path_type=Path)
-DETECTORS = ("yunet", "haar")
-
-
-def split_option(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """`--split`, of a data set."""
-    return click.option("--split", default=default, show_default=True, help="Which of its splits.")
-
 
 _detectors = click.option(
     "--detector", "detectors", type=click.Choice(DETECTORS), multiple=True, default=DETECTORS, show_default=True,
     help="Repeatable.",
 )  # fmt: skip
-detector_option = click.option("--detector", type=click.Choice(["auto", *DETECTORS]), help="As of fer-edge run.")
-model_option = click.option("--model", type=FILE, help="An int8 model file.  [the shipped one]")
-config_option = click.option("--config", "settings_file", type=FILE, help="Settings of fer-edge, in TOML.")
-data_option = click.option("--data", type=FILE, required=True, help="FER2013: CSV, .csv.gz, image folder or zip.")
 _limit = click.option("--limit", type=click.IntRange(1), help="Only a sample of so many, each class with its share.")
-seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of sample and scenes.")
-max_frames_option = click.option(
+_max_frames = click.option(
     "--max-frames", type=click.IntRange(2, 10_000), default=120, show_default=True, help="Of each clip, at most."
 )
-json_option = click.option("--json", "output", type=FILE, help="Write the result there, too.")
-plot_option = click.option("--plot", "drawing", type=FILE, help="Draw it into this PNG.")
 
 
 def _of_pictures(split: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -88,8 +84,8 @@ def framing(arguments: tuple[str, ...], **options: Any) -> None:
 @click.option("--demo/--no-demo", default=True, show_default=True, help="Compare on the moving demo face.")
 @_detectors
 @model_option
-@max_frames_option
-@click.option("--repeat", type=click.IntRange(1, 1000), default=5, show_default=True, help="Rounds; medians are shown.")
+@_max_frames
+@repeat_option(5)
 @click.option("--venv", type=FILE, help="Environment of the peer.  [in the user's cache]")
 @json_option
 @plot_option
@@ -115,7 +111,7 @@ def peers(
 
     def measured() -> dict[str, Any]:
         python = peer_venv.python_in(folder, say=lambda sentence: click.echo(sentence, err=True))
-        with click.progressbar(length=len(shown) * repeat, label="peers", file=sys.stderr) as bar:
+        with progress(len(shown) * repeat, "peers") as bar:
             return benchmark.measure(
                 shown, runs, python, max_frames=max_frames, rounds=repeat, on_round=bar.update
             )  # fmt: skip
@@ -149,7 +145,7 @@ def scaling(
 
     def measured() -> dict[str, Any]:
         faces = None if data is None else datasets.load(data).split(split)
-        with click.progressbar(length=repeat, label="scaling", file=sys.stderr) as bar:
+        with progress(repeat, "scaling") as bar:
             return benchmark.measure(settings, faces, rounds=repeat, on_round=bar.update)
 
     finish(benchmark, "scaling", arguments, measured, output, drawing)
@@ -177,7 +173,7 @@ def growth(
     (settings,) = runs_of(settings_file, model, [detector])
 
     def measured() -> dict[str, Any]:
-        with click.progressbar(length=frames, label="growth", file=sys.stderr) as bar:
+        with progress(frames, "growth") as bar:
             return benchmark.measure(settings, frames=frames, on_frames=bar.update)
 
     finish(benchmark, "growth", arguments, measured, output, drawing)
@@ -188,7 +184,7 @@ def growth(
 @detector_option
 @model_option
 @config_option
-@max_frames_option
+@_max_frames
 @json_option
 @click.pass_obj
 def recall(
@@ -205,25 +201,27 @@ def recall(
     (settings,) = runs_of(settings_file, model, [detector])
 
     def measured() -> dict[str, Any]:
-        with click.progressbar(length=len(clips), label="recall", file=sys.stderr) as bar:
+        with progress(len(clips), "recall") as bar:
             return benchmark.measure(clips, settings, max_frames=max_frames, on_clip=bar.update)
 
-    finish(benchmark, "recall", arguments, measured, output, None)
+    finish(benchmark, "recall", arguments, measured, output)
 
 
 @click.command(cls=Command)
-@click.option("--frames", type=click.IntRange(10, 5000), default=300, show_default=True, help="A pass.")
+@click.option(
+    "--window", "window_s", type=click.FloatRange(0.1, 60), default=1.0, show_default=True, help="Seconds of a window."
+)
 @detector_option
 @model_option
 @config_option
 @click.option(
-    "--repeat", type=click.IntRange(1, 1000), default=15, show_default=True, help="Rounds; medians are shown."
+    "--repeat", type=click.IntRange(1, 1000), default=40, show_default=True, help="Rounds, of six windows each."
 )
 @json_option
 @plot_option
 @click.pass_obj
 def preview(
-    arguments: tuple[str, ...], *, frames: int, detector: str | None, model: Path | None,
+    arguments: tuple[str, ...], *, window_s: float, detector: str | None, model: Path | None,
     settings_file: Path | None, repeat: int, output: Path | None, drawing: Path | None,
 ) -> None:  # fmt: skip
     """Say by how much the live page slows the loop, unwatched and with two viewers.
@@ -236,21 +234,13 @@ def preview(
     (settings,) = runs_of(settings_file, model, [detector])
 
     def measured() -> dict[str, Any]:
-        with click.progressbar(length=repeat + 1, label="preview", file=sys.stderr) as bar:
-            return benchmark.measure(settings, frames=frames, rounds=repeat, on_round=bar.update)
+        with progress(repeat + 1, "preview") as bar:
+            return benchmark.measure(settings, window_s=window_s, rounds=repeat, on_round=bar.update)
 
     finish(benchmark, "preview", arguments, measured, output, drawing)
 
 
 COMMANDS = (scene, framing, peers, scaling, growth, recall, preview)
-
-
-def runs_of(settings_file: Path | None, model: Path | None, detectors: Sequence[str | None]) -> list[Settings]:
-    """Settings of fer-edge, one for each detector."""
-    from fer_edge.service import config
-
-    flags = {"model": model and str(model)}
-    return [config.load(settings_file, flags={**flags, "detector": detector}) for detector in detectors]
 
 
 def _measure_pictures(
@@ -267,28 +257,7 @@ def _measure_pictures(
         loaded = datasets.load(data)
         pictures = len(loaded.split(split))
         length = min(limit or pictures, pictures) * passes(len(runs))
-        with click.progressbar(length=length, label=split, file=sys.stderr, update_min_steps=10) as bar:
+        with progress(length, split, every=10) as bar:
             return benchmark.measure(loaded, split, runs, limit=limit, seed=seed, on_picture=bar.update)
 
     finish(benchmark, kind, arguments, measured, output, drawing)
-
-
-def finish(
-    benchmark: ModuleType, kind: str, arguments: tuple[str, ...], measured: Callable[[], dict[str, Any]],
-    output: Path | None, drawing: Path | None,
-) -> None:  # fmt: skip
-    """Measure, show the table, write the result, draw it."""
-    from fer_bench import results
-    from fer_bench.environment import environment
-
-    results.check_writable(output)
-    results.check_writable(drawing, option="--plot")
-    before = environment(arguments)
-    result = results.result(kind, before, **measured())
-    click.echo(benchmark.table(result))
-    if output is not None:
-        results.write(output, result)
-        click.echo(f"written to {output}", err=True)
-    if drawing is not None:
-        benchmark.plot(drawing, result)
-        click.echo(f"drawn into {drawing}", err=True)

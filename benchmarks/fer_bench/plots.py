@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from fer_train.plots import BLUE, GREEN, GREY, ORANGE, VERMILION, Target, drawing
+from fer_edge.contract.colours import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
+from fer_train.plots import Target, drawing
 
 __all__ = ["COLORS", "GREY", "MARKERS", "Target", "drawing"]
 
-COLORS = (BLUE, ORANGE, GREEN, VERMILION, "#CC79A7")
+COLORS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE)
 MARKERS = ("o", "^", "D", "v", "s")
 """Lines differ in their markers, too, for print in grey."""

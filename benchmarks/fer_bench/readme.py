@@ -14,6 +14,7 @@ from fer_bench import results
 from fer_bench.pipeline import STAGES
 from fer_bench.predict import derivation
 from fer_bench.smoothing import held, raw_and_in_force
+from fer_bench.soak.report import row_in_words
 from fer_edge.contract.errors import DataError
 
 PAGES = (Path("README.md"), Path("docs/figures.md"), Path("edge_runtime/fer_edge/models/README.md"))
@@ -215,6 +216,16 @@ def _predict(folder: Path) -> str:
     return _table("ours", heads, rows) + _footer([content], about)
 
 
+def _reliability(folder: Path) -> str:
+    content = results.read(folder / "reliability.json")
+    rows = [row_in_words(row) for row in content["scenarios"]]
+    share = content["data"]["scale"]
+    about = "`fer-bench soak`" + ("" if share == 1 else f", {share:g} of the full number of attempts")
+    return _table("broken on purpose", ["times", "promised", "seen"], rows) + _footer(
+        [content], f"{about}; {_load([content])}"
+    )
+
+
 def _between(bounds: dict[str, float], digits: int) -> str:
     return f"{bounds['low']:.{digits}f} to {bounds['high']:.{digits}f}"
 
@@ -229,6 +240,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "peers": _peers,
     "smoothing": _smoothing,
     "predict": _predict,
+    "reliability": _reliability,
 }
 """What can stand in a block, by its name."""
 

@@ -5,6 +5,7 @@ Whatever the page shows lies in it as JSON, too: the content of its `<script id=
 
 from __future__ import annotations
 
+import functools
 import importlib
 import io
 import json
@@ -19,7 +20,8 @@ from fer_edge.contract.errors import FerError, MissingExtraError
 from fer_edge.contract.files import write_text
 from fer_edge.faces.weights import find_yunet
 from fer_edge.health import read_health
-from fer_train import page
+from fer_train import page, plots
+from fer_train.evaluation import Evaluation
 from fer_train.page import Html
 
 KINDS = {
@@ -172,13 +174,9 @@ def _pieces(result: dict[str, Any]) -> Iterable[Html]:
         text = benchmark.table(result)
     yield page.preformatted(text)
     if hasattr(benchmark, "plot"):
-        stream = io.BytesIO()
-        try:
-            benchmark.plot(stream, result)
-        except MissingExtraError:
-            yield page.paragraph("A plot would be here where matplotlib is installed: pip install matplotlib")
-        else:
-            yield page.picture(stream.getvalue(), f"plot: {KINDS[result['kind']]}")
+        yield _drawn(lambda to: benchmark.plot(to, result), f"plot: {KINDS[result['kind']]}")
+    if benchmark is accuracy:
+        yield from _evaluations(result)
     yield page.folded(
         "how it was measured",
         page.facts(
@@ -186,6 +184,33 @@ def _pieces(result: dict[str, Any]) -> Iterable[Html]:
              "data": json.dumps(result["data"])}
         ),
     )  # fmt: skip
+
+
+def _evaluations(result: dict[str, Any]) -> Iterable[Html]:
+    """Which expressions are taken for which, and how sure each model is of it."""
+    for entry in result["results"]:
+        name, found = results.letter(entry["model"]), Evaluation.from_dict(entry["evaluation"])
+        title = f"{name} on {result['data']['split']}"
+        yield page.folded(
+            f"{name}: confusion matrix and calibration",
+            _drawn(
+                functools.partial(plots.confusion_matrix, evaluation=found, title=title),
+                f"confusion matrix of {name}, counts and shares of the true class",
+            ),
+            _drawn(
+                functools.partial(plots.reliability, evaluations={name: found}, title=f"{title}: how sure, how right"),
+                f"share of right answers of {name} over their confidence, in 15 bins",
+            ),
+        )
+
+
+def _drawn(draw: Callable[[io.BytesIO], None], alt: str) -> Html:
+    stream = io.BytesIO()
+    try:
+        draw(stream)
+    except MissingExtraError:
+        return page.paragraph("A plot would be here where matplotlib is installed: pip install matplotlib")
+    return page.picture(stream.getvalue(), alt)
 
 
 def _previous(path: Path) -> list[dict[str, Any]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fer_bench.loop_cli import (
+from fer_bench.commands import (
     FILE,
     config_option,
     data_option,
@@ -16,7 +15,11 @@ from fer_bench.loop_cli import (
     finish,
     json_option,
     model_option,
+    models_option,
+    or_shipped,
     plot_option,
+    progress,
+    repeat_option,
     runs_of,
     seed_option,
     split_option,
@@ -29,7 +32,7 @@ PAGE = Path("fer-bench-report.html")
 @click.command(cls=Command)
 @data_option
 @split_option("PublicTest")
-@click.option("--model", "models", type=FILE, multiple=True, help="Model file; repeatable.  [the shipped one]")
+@models_option
 @json_option
 @plot_option
 @click.pass_obj
@@ -40,18 +43,17 @@ def robustness(
     """Say what model files lose on boxes that miss, and on blurred, dark and compressed pictures.
 
     \b
-    fer-bench robustness --data fer2013.csv.gz --json robustness.json --plot robustness.png
+    fer-bench robustness --data fer2013.csv --json robustness.json
     """
     from fer_bench import robustness as benchmark
-    from fer_edge.expressions.litert import shipped_model
     from fer_train import datasets
 
-    chosen = models or (shipped_model(),)
+    chosen = or_shipped(models)
 
     def measured() -> dict[str, Any]:
         loaded = datasets.load(data)
         length = len(loaded.split(split)) * len(chosen) * benchmark.passes()
-        with click.progressbar(length=length, label=split, file=sys.stderr, update_min_steps=100) as bar:
+        with progress(length, split, every=100) as bar:
             return benchmark.measure(loaded, split, chosen, on_picture=bar.update)
 
     finish(benchmark, "robustness", arguments, measured, output, drawing)
@@ -75,7 +77,7 @@ def smoothing(
     """Weigh wrong switches against delay, at several settings of the smoothing.
 
     \b
-    fer-bench smoothing --data fer2013.csv.gz --json smoothing.json --plot smoothing.png
+    fer-bench smoothing --data fer2013.csv --json smoothing.json
     """
     from fer_bench import smoothing as benchmark
     from fer_train import datasets
@@ -84,9 +86,7 @@ def smoothing(
 
     def measured() -> dict[str, Any]:
         loaded = datasets.load(data)
-        with click.progressbar(
-            length=len(loaded.split(split)), label=split, file=sys.stderr, update_min_steps=100
-        ) as bar:
+        with progress(len(loaded.split(split)), split, every=100) as bar:
             return benchmark.measure(
                 loaded, split, settings, minutes=minutes, fps=fps, seed=seed, on_picture=bar.update
             )  # fmt: skip
@@ -100,7 +100,7 @@ def smoothing(
 @model_option
 @config_option
 @click.option("--max-frames", type=click.IntRange(2, 10_000), default=120, show_default=True, help="At most.")
-@click.option("--repeat", type=click.IntRange(1, 1000), default=9, show_default=True, help="Rounds; medians are shown.")
+@repeat_option(9)
 @json_option
 @plot_option
 @click.pass_obj
@@ -118,7 +118,7 @@ def predict(
     (settings,) = runs_of(settings_file, model, [detector])
 
     def measured() -> dict[str, Any]:
-        with click.progressbar(length=repeat, label="predict", file=sys.stderr) as bar:
+        with progress(repeat, "predict") as bar:
             return benchmark.measure(clip, settings, max_frames=max_frames, rounds=repeat, on_round=bar.update)
 
     finish(benchmark, "predict", arguments, measured, output, drawing)
@@ -127,10 +127,10 @@ def predict(
 @click.command(cls=Command)
 @click.argument("paths", metavar="[RESULT.json]...", type=FILE, nargs=-1)
 @click.option("-o", "--output", type=FILE, default=PAGE, show_default=True, help="File to write, .html.")
-@click.option("--model", "models", type=FILE, multiple=True, help="Model file; repeatable.  [the shipped one]")
+@models_option
 @click.option("--clip", type=FILE, help="A video instead of the moving demo face.")
 @click.option("--max-frames", type=click.IntRange(2, 10_000), default=150, show_default=True, help="Of it, at most.")
-@click.option("--repeat", type=click.IntRange(1, 1000), default=5, show_default=True, help="Rounds; medians are shown.")
+@repeat_option(5)
 @click.pass_obj
 def report(
     arguments: tuple[str, ...], *, paths: tuple[Path, ...], output: Path, models: tuple[Path, ...],
@@ -148,7 +148,6 @@ def report(
     from fer_bench import results
     from fer_bench.environment import environment
     from fer_edge.contract.errors import UsageError
-    from fer_edge.expressions.litert import shipped_model
 
     if output.suffix != ".html":
         raise UsageError(f"-o {output} does not end in .html; give the page such a name")
@@ -161,7 +160,7 @@ def report(
             raise UsageError(f"{clip} is not a file; give a video with --clip")
         before = benchmark.health()
         found, missing = benchmark.measure(
-            environment(arguments), models or (shipped_model(),), clip, rounds=repeat, max_frames=max_frames,
+            environment(arguments), or_shipped(models), clip, rounds=repeat, max_frames=max_frames,
             on_part=lambda part: click.echo(f"measuring: {part}", err=True),
         )  # fmt: skip
         health = {"before": before, "after": benchmark.health()}

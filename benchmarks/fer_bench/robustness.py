@@ -11,11 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench import plots
-from fer_bench.accuracy import THREADS, classify, versus
+from fer_bench import plots, scenes
+from fer_bench.accuracy import THREADS, classify, data_facts, versus
 from fer_bench.environment import model_facts
 from fer_bench.results import legend, letter
-from fer_edge.contract.errors import ModelFileError
 from fer_edge.expressions import litert
 from fer_train.datasets import Dataset, Split
 from fer_train.evaluation import evaluate
@@ -103,8 +102,7 @@ def measure(
     split = data.split(name)
     classifiers = [litert.load(path, threads=THREADS, allow_float=True) for path in models]
     for path, classifier in zip(models, classifiers, strict=True):
-        if set(classifier.labels) != set(data.labels):
-            raise ModelFileError(f"{path} knows {', '.join(classifier.labels)}; {data.source} has other labels")
+        scenes.require_labels(path, classifier, data)
     found: list[dict[str, Any]] = []
     for number, classifier in enumerate(classifiers):
         plain: NDArray[np.float32] | None = None
@@ -130,7 +128,7 @@ def measure(
             )
     return {
         "threads": {"classifier": THREADS},
-        "data": {"file": data.name, "split": name, "sha256": split.sha256(), "pictures": len(split)},
+        "data": data_facts(data, name, split),
         "models": [model_facts(path, made.model) for path, made in zip(models, classifiers, strict=True)],
         "results": found,
     }

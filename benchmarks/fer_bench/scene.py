@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench import plots, scenes
-from fer_bench.accuracy import classify
+from fer_bench.accuracy import classify, data_facts
 from fer_bench.environment import model_facts
 from fer_bench.pipeline import DecodedFrames, detector_facts, settings_facts
 from fer_bench.scenes import Placement, Stage
@@ -62,7 +61,7 @@ def measure(
     scanned = full_scan(split, placements, settings.min_face, on_picture)
     return {
         "threads": {"classifier": settings.threads, "opencv": settings.threads},
-        "data": {"file": Path(data.source).name, "split": name, "sha256": split.sha256(), "pictures": len(split)},
+        "data": data_facts(data, name, split),
         "models": [model_facts(model, classifier.model)],
         "scene": scenes.facts(seed),
         "full_scan": {"found": _share(scanned)},

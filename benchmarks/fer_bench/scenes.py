@@ -192,12 +192,21 @@ def open_classifier(settings: Settings, data: Dataset) -> tuple[LiteRtClassifier
     """
     path = litert.model_path(settings.model)
     classifier = make_classifier(settings)
+    require_labels(path, classifier, data)
+    return classifier, path
+
+
+def require_labels(path: Path, classifier: LiteRtClassifier, data: Dataset) -> None:
+    """Refuse a network, read from `path`, that does not have the labels of `data`.
+
+    Raises:
+        ModelFileError: it has others.
+    """
     if set(classifier.labels) != set(data.labels):
         raise ModelFileError(
             f"{path} knows {', '.join(classifier.labels)} where {data.source} has {', '.join(data.labels)}; "
             "measure it on the data it was made for"
         )
-    return classifier, path
 
 
 def best_match(boxes: Sequence[Box], truth: Box, least: float = SAME_FACE) -> int | None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench import plots, scenes
-from fer_bench.accuracy import classify
+from fer_bench.accuracy import classify, data_facts
 from fer_bench.environment import model_facts
 from fer_edge.contract.labels import UNCERTAIN
 from fer_edge.expressions.smoothing import Smoother
@@ -83,7 +82,7 @@ def measure(
             results.append({"hold_s": hold_s, "smoothing": smoothing, **judge(shown, sequence)})
     return {
         "threads": {"classifier": settings.threads, "opencv": settings.threads},
-        "data": {"file": Path(data.source).name, "split": name, "sha256": split.sha256(), "pictures": len(split)},
+        "data": data_facts(data, name, split),
         "models": [model_facts(model, classifier.model)],
         "sequence": {"minutes": minutes, "fps": fps, "seed": seed, "segment_s": list(SEGMENT_S)},
         "in_force": in_force(settings),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -23,6 +25,22 @@ def paired_interval(gained: int, lost: int, pairs: int, level: float = 0.95) -> 
     change = (more - less) / count
     half = NormalDist().inv_cdf((1 + level) / 2) * ((more + less - count * change**2) ** 0.5) / count
     return max(-1.0, change - half), min(1.0, change + half)
+
+
+def median_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """Interval of the median whatever the distribution, by order statistics (Conover 1999, section 3.2).
+
+    Args:
+        values: at least one; of fewer than six (at 95 %) it is their range, which is less sure than `level`.
+        level: of confidence, 0 < level < 1.
+    """
+    ordered, count = sorted(values), len(values)
+    below, outside = 0.5**count, 0
+    while below <= (1 - level) / 2:
+        outside += 1
+        below += math.comb(count, outside) * 0.5**count
+    first = max(0, outside - 1)
+    return ordered[first], ordered[count - 1 - first]
 
 
 def percentiles(rounds: ArrayLike) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -70,7 +71,7 @@ class Conversion:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Converter:
     """Everything that the conversions of one network share.
 
@@ -107,10 +108,9 @@ class Converter:
             ModelFileError: the network cannot be converted, or computes something else once converted.
             QualityError: int8 was asked for and something else is left.
         """
-        written = quantization.convert(self.network, kind, self.calibration)
+        written = self._reference if kind == "float32" else quantization.convert(self.network, kind, self.calibration)
         if kind == "int8":
-            reference = quantization.convert(self.network, "float32", self.calibration)
-            written = ranges.refine(written, reference, self.calibration.images, seed=self.seed)
+            written = ranges.refine(written, self._reference, self.calibration.images, seed=self.seed)
         flatbuffer = quantization.strip(written)
         contents = inspection.inspect(flatbuffer)
         if kind == "int8":
@@ -141,13 +141,17 @@ class Converter:
         model_file.replay_golden(finished, Runner(finished.flatbuffer).classify)
         return Conversion(kind, finished, contents, comparison, after, self._layers(kind, written))
 
+    @functools.cached_property
+    def _reference(self) -> bytes:
+        """The network in float32, which the other kinds are measured by."""
+        return quantization.convert(self.network, "float32", self.calibration)
+
     def _layers(self, kind: str, written: bytes) -> tuple[LayerError, ...]:
         if kind == "float32":
             return ()
-        reference = quantization.convert(self.network, "float32", self.calibration)
         # Evenly over the split, which may be sorted by class.
         rows = np.linspace(0, len(self.validation) - 1, min(layers.PICTURES, len(self.validation))).round().astype(int)
-        return layers.compare(reference, written, self.validation.images[rows])
+        return layers.compare(self._reference, written, self.validation.images[rows])
 
     def _facts(self, kind: str, contents: Contents, comparison: Comparison) -> dict[str, Any]:
         return {

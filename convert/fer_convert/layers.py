@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from typing import Any
@@ -9,9 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_convert import inspection
-from fer_edge.contract.preprocessing import quantize_gray, unit_gray
-from fer_train.quiet import quiet
+from fer_convert.runner import Activation, Watched
 
 PICTURES = 64
 """With 300 no layer of a mini-Xception was further off than 0.6 dB."""
@@ -55,21 +54,14 @@ def compare(reference: bytes, converted: bytes, images: NDArray[np.uint8]) -> tu
         reference, converted: flatbuffers as the converter wrote them, of the same network, the first in float32.
         images: uint8, (n, side, side), n at least 1.
     """
-    first, second = _Watched(reference), _Watched(converted)
-    pairs = [
-        (first.nodes[block.a + k], second.nodes[block.b + k])
-        for block in SequenceMatcher(
-            None, [node.key for node in first.nodes], [node.key for node in second.nodes], autojunk=False
-        ).get_matching_blocks()
-        for k in range(block.size)
-    ]
+    first, second = Watched(reference), Watched(converted)
+    pairs = _matched(first.activations, second.activations)
     signal, noise, count, beyond = (np.zeros(len(pairs)) for _ in range(4))
     for image in images:
         first.run(image)
         second.run(image)
         for number, (node, other) in enumerate(pairs):
-            wanted = first.values(node)
-            found = second.values(other)
+            wanted, found = first.values(node), second.values(other)
             signal[number] += np.square(wanted).sum()
             noise[number] += np.square(found - wanted).sum()
             count[number] += wanted.size
@@ -79,9 +71,9 @@ def compare(reference: bytes, converted: bytes, images: NDArray[np.uint8]) -> tu
                 beyond[number] += np.count_nonzero((wanted < low) | (wanted > high))
     return tuple(
         LayerError(
-            operator=node.key[0],
-            layer=node.layer,
-            shape=node.key[1],
+            operator=node.operator,
+            layer=_layer(node.name),
+            shape=node.shape,
             sqnr_db=round(float(10 * np.log10(signal[number] / noise[number])), 2)
             if noise[number] and signal[number]
             else None,
@@ -92,47 +84,13 @@ def compare(reference: bytes, converted: bytes, images: NDArray[np.uint8]) -> tu
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
-    key: tuple[str, tuple[int, ...]]
-    layer: str
-    tensor: int
-    scale: float
-    zero_point: int
-
-
-class _Watched:
-    """A network whose every tensor can be read after a run, on the kernels of the runtime that serves it."""
-
-    def __init__(self, flatbuffer: bytes) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        with quiet():
-            self._interpreter = Interpreter(
-                model_content=flatbuffer, num_threads=1, experimental_preserve_all_tensors=True
-            )
-            self._interpreter.allocate_tensors()
-        self._input = self._interpreter.get_input_details()[0]
-        details = {tensor["index"]: tensor for tensor in self._interpreter.get_tensor_details()}
-        self.nodes = [
-            _Node(
-                (operator.name, tuple(int(size) for size in details[index]["shape"])),
-                _layer(details[index]["name"]),
-                index,
-                *details[index]["quantization"],
-            )
-            for operator in inspection.inspect(flatbuffer).operators
-            for index in operator.output_indices
-        ]
-
-    def run(self, gray: NDArray[np.uint8]) -> None:
-        face = quantize_gray(gray) if self._input["dtype"] is np.int8 else unit_gray(gray)
-        self._interpreter.set_tensor(self._input["index"], face[None, ..., None])
-        self._interpreter.invoke()
-
-    def values(self, node: _Node) -> NDArray[np.float64]:
-        stored = self._interpreter.get_tensor(node.tensor).astype(np.float64)
-        return (stored - node.zero_point) * node.scale if node.scale else stored
+def _matched(first: Sequence[Activation], second: Sequence[Activation]) -> list[tuple[Activation, Activation]]:
+    keys = ([(activation.operator, activation.shape) for activation in side] for side in (first, second))
+    return [
+        (first[block.a + k], second[block.b + k])
+        for block in SequenceMatcher(None, *keys, autojunk=False).get_matching_blocks()
+        for k in range(block.size)
+    ]
 
 
 def _layer(tensor: str) -> str:

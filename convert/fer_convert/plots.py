@@ -8,7 +8,8 @@ import numpy as np
 
 from fer_convert.layers import LayerError
 from fer_convert.verification import Comparison
-from fer_train.plots import BLUE, GREY, ORANGE, VERMILION, Target, drawing
+from fer_edge.contract.colours import BLUE, GREY, ORANGE, VERMILION
+from fer_train.plots import Target, drawing
 
 
 def class_changes(target: Target, comparison: Comparison, kind: str) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.contract.preprocessing import unit_gray
-from fer_train.quiet import quiet
+from fer_convert import inspection
+from fer_convert.runner import Watched
 
 PICTURES = 200
 VALUES = 500
@@ -45,45 +45,27 @@ def refine(quantized: bytes, reference: bytes, images: NDArray[np.uint8], *, see
     """
     from ai_edge_litert.tools import flatbuffer_utils
 
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(quantized))
-    floating = flatbuffer_utils.convert_bytearray_to_object(bytearray(reference))
-    operators = model.subgraphs[0].operators
-    names = _names(model)
-    if names != _names(floating):
+    floating = Watched(reference)
+    operators = inspection.inspect(quantized).operators
+    written = [(operator.name, tensor) for operator in operators for tensor in operator.output_indices]
+    if [name for name, _ in written] != [activation.operator for activation in floating.activations]:
         return quantized
-    values = _sample(reference, [op.outputs[0] for op in floating.subgraphs[0].operators], images, seed)
-    graph = _Graph(model, names)
+    values = dict(zip((tensor for _, tensor in written), _sample(floating, images, seed), strict=True))
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(quantized))
+    graph = _Graph(model, [operator.name for operator in operators])
     for group in graph.groups():
-        members = [values[i] for i, op in enumerate(operators) if op.outputs[0] in group]
-        if members:
-            graph.rescale(group, *best(np.concatenate(members)))
+        graph.rescale(group, *best(np.concatenate([found for tensor, found in values.items() if tensor in group])))
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
-def _names(model: Any) -> list[str]:
-    from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    known = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    codes = [known[flatbuffer_utils.get_builtin_code_from_operator_code(code)] for code in model.operatorCodes]
-    return [codes[operator.opcodeIndex] for operator in model.subgraphs[0].operators]
-
-
-def _sample(flatbuffer: bytes, outputs: list[int], images: NDArray[np.uint8], seed: int) -> list[NDArray[np.float32]]:
-    """Values (float32, (n,)) of each of the tensors `outputs` over the pictures."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    with quiet():
-        interpreter = Interpreter(model_content=flatbuffer, num_threads=1, experimental_preserve_all_tensors=True)
-        interpreter.allocate_tensors()
-    face = interpreter.get_input_details()[0]["index"]
+def _sample(network: Watched, images: NDArray[np.uint8], seed: int) -> list[NDArray[np.float32]]:
+    """Values (float32, (n,)) of each activation over the pictures."""
     rng = np.random.default_rng(seed)
-    drawn: list[list[NDArray[np.float32]]] = [[] for _ in outputs]
+    drawn: list[list[NDArray[np.float32]]] = [[] for _ in network.activations]
     for image in images[rng.permutation(len(images))[:PICTURES]]:
-        interpreter.set_tensor(face, unit_gray(image)[None, ..., None])
-        interpreter.invoke()
-        for kept, index in zip(drawn, outputs, strict=True):
-            values = interpreter.get_tensor(index).ravel()
+        network.run(image)
+        for kept, activation in zip(drawn, network.activations, strict=True):
+            values = network.values(activation).astype(np.float32).ravel()
             kept.append(values if len(values) <= VALUES else rng.choice(values, VALUES))
     return [np.concatenate(kept) for kept in drawn]
 

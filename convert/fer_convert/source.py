@@ -13,13 +13,10 @@ from fer_edge.contract.errors import ModelFileError, UsageError
 from fer_edge.contract.files import sha256_of
 from fer_train.datasets import SPLITS, Dataset, Split, load
 from fer_train.datasets.splits import hold_out
-from fer_train.runs import Run, open_run
+from fer_train.runs import RUNS, WEIGHTS, Run, open_run
 
 if TYPE_CHECKING:
     import keras
-
-RUNS = Path("runs")
-WEIGHTS = "best.keras"
 
 
 @dataclass(frozen=True, slots=True)

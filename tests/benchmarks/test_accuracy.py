@@ -1,11 +1,11 @@
 import json
 
-import jsonschema
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from result_schema import validate
 
-from fer_bench import accuracy, cli, results
+from fer_bench import accuracy, cli
 from fer_edge.contract.errors import DataError, ModelFileError
 from fer_edge.contract.labels import FER2013_LABELS
 from fer_train import datasets
@@ -74,7 +74,7 @@ def test_command_writes_a_valid_result_and_shows_it(data, model, make_model, tmp
     )
     assert done.exit_code == 0, done.output
     content = json.loads(output.read_text())
-    jsonschema.validate(content, results.schema())
+    validate(content)
     assert content["command"].startswith("fer-bench accuracy --data=fer2013.csv --model band.int8.tflite")
     assert str(tmp_path.parent) not in output.read_text()
     assert content["data"]["sha256"] == datasets.load(data).split("PublicTest").sha256()

@@ -1,8 +1,8 @@
-import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from result_schema import validate
 
 from fer_bench import framing, results
 from fer_bench.environment import environment
@@ -60,7 +60,7 @@ def test_constants_come_from_the_data(yunet, faces, tmp_path):
     content = framing.measure(faces, "Training", [settings], limit=4, seed=2, on_picture=seen.append)
     assert sum(seen) == 2 * 4
     result = results.result("framing", environment(["framing"]), **content)
-    jsonschema.validate(result, results.schema())
+    validate(result)
     (entry,) = content["detectors"]
     assert np.shape(entry["accuracy"]) == np.shape(entry["log_loss"]) == (len(framing.SCALES), len(framing.RISES))
     assert 0.7 < entry["side_over_box"]["p50"] < 1.5

@@ -1,10 +1,10 @@
 import json
 
-import jsonschema
 import numpy as np
 from click.testing import CliRunner
+from result_schema import validate
 
-from fer_bench import cli, latency, results
+from fer_bench import cli, latency
 from fer_edge.expressions import litert
 
 
@@ -37,5 +37,5 @@ def test_command_writes_a_valid_result(model, tmp_path):
     done = CliRunner().invoke(cli.main, [*arguments, "--json", str(output)])
     assert done.exit_code == 0, done.output
     content = json.loads(output.read_text())
-    jsonschema.validate(content, results.schema())
+    validate(content)
     assert content["threads"] == {"classifier": [1, 2]}

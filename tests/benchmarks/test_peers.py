@@ -3,10 +3,10 @@ import sys
 from pathlib import Path
 
 import cv2
-import jsonschema
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from result_schema import validate
 
 from fer_bench import cli, peer_venv, peers, results
 from fer_bench.environment import environment
@@ -47,7 +47,7 @@ def test_both_sides_see_the_same_frames_in_turn(python, clip, model, monkeypatch
     rounds = []
     content = peers.measure([clip], runs, python, max_frames=5, rounds=2, on_round=rounds.append)
     result = results.result("peers", environment(["peers"]), **content)
-    jsonschema.validate(result, results.schema())
+    validate(result)
     assert sum(rounds) == 2
     assert content["peer"]["versions"]["fer"] == "25.10.3"
     assert content["data"]["clips"][0]["frames"] == 5
@@ -84,6 +84,7 @@ def test_the_demo_clip_is_lossless(demo_picture, tmp_path):
     assert not capture.read()[0]
 
 
+@pytest.mark.slow
 def test_without_network_it_is_one_sentence_and_exit_1(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", "from fer_bench.cli import main; main(prog_name='fer-bench')",

@@ -1,6 +1,6 @@
-import jsonschema
 import numpy as np
 import pytest
+from result_schema import validate
 
 from fer_bench import predict, results
 from fer_bench.environment import environment
@@ -37,7 +37,7 @@ def test_measured_on_the_demo(yunet, demo_picture):
     content = predict.measure(None, settings, max_frames=6, rounds=2, on_round=rounds.append)
     assert rounds == [1, 1]
     result = results.result("predict", environment(["predict"]), **content)
-    jsonschema.validate(result, results.schema())
+    validate(result)
     here = content["here"]
     for stage, multiple in here["multiples_of_yunet"].items():
         for board, known in zip(content["boards"], predict.BOARDS, strict=True):

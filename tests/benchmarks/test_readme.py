@@ -5,6 +5,7 @@ from click.testing import CliRunner
 
 from fer_bench import accuracy, cli, latency, pipeline, predict, readme, results, robustness, smoothing
 from fer_bench.environment import environment
+from fer_bench.soak import report as soak_report
 from fer_edge.contract.errors import DataError
 from fer_edge.service import config
 from fer_train import datasets
@@ -40,6 +41,17 @@ PREDICT = {
 }
 
 
+RELIABILITY = [
+    {"name": "kills", "target": "0 lost", "attempts": 50, "kept": True, "seconds": 1.0,
+     "figures": {"lost": 0, "accepted": 11_075, "duplicates": 96}},
+    {"name": "model-swaps", "target": "0 unusable states", "attempts": 1500, "kept": False, "seconds": 1.0,
+     "figures": {"unusable": 2, "killed_while_writing": 3}},
+    {"name": "broker-stops", "target": "0 events lost", "attempts": 1, "kept": False, "seconds": 1.0,
+     "figures": {"broke_off": "the broker did not get everything"}},
+    {"name": "arm", "target": "labels identical", "skipped": "mmdebstrap is missing", "seconds": 1.0},
+]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory, data, model, make_model, clip):
     folder = tmp_path_factory.mktemp("results")
@@ -50,6 +62,7 @@ def measured(tmp_path_factory, data, model, make_model, clip):
         "robustness": robustness.measure(datasets.load(data), "PublicTest", models),
         "peers": PEERS,
         "predict": PREDICT,
+        "reliability": soak_report.content(RELIABILITY, scale=0.5),
         "smoothing": smoothing.measure(
             datasets.load(data),
             "PublicTest",
@@ -99,6 +112,11 @@ def test_tables_hold_the_results_figures_and_are_rectangular(measured):
     assert "| box moved by 8%, % | " in new
     assert "| whole loop, ms | 4.00 | 4.3 to " in new
     assert "Raspberry Pi 5, predicted" in new
+    assert "without a broker | 50 | 0 lost | 0 of 11,075 lost, 96 came twice |" in new
+    assert "| 1,500 | 0 unusable states | 2 unusable, 3 killed while a file was written: **broken** |" in new
+    assert "| broker stops |  | 0 events lost | the broker did not get everything |" in new
+    assert "| arm |  | labels identical | not tried: mmdebstrap is missing |" in new
+    assert "`fer-bench soak`, 0.5 of the full number of attempts; other load of the machine up to " in new
     for table in new.split("<!-- figures:")[1:]:
         widths = {line.count(" | ") for line in table.splitlines() if line.startswith("|")}
         assert len(widths) == (not table.startswith("headline"))

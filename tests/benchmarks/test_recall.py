@@ -1,12 +1,12 @@
 import json
 
-import jsonschema
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from result_schema import validate
 
-from fer_bench import cli, recall, results
+from fer_bench import cli, recall
 from fer_edge.faces.tracking import overlap
 
 A, B, C = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 100.0, 100.0), (0.0, 200.0, 50.0, 50.0)
@@ -43,7 +43,7 @@ def test_command_on_a_real_clip(yunet, fer_data, tmp_path):
     )
     assert done.exit_code == 0, done.output
     content = json.loads(output.read_text())
-    jsonschema.validate(content, results.schema())
+    validate(content)
     together = content["together"]
     assert {key: together[key] for key in ("frames", "found", "faces")} == {
         key: content["comparisons"][0][key] for key in ("frames", "found", "faces")

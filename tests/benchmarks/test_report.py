@@ -5,9 +5,9 @@ import re
 import sys
 from pathlib import Path
 
-import jsonschema
 import pytest
 from click.testing import CliRunner
+from result_schema import validate
 
 from fer_bench import cli, report, results
 
@@ -36,7 +36,7 @@ def test_one_file_holds_machine_classifier_and_loop(measured):
     assert content == json.loads(measured.with_suffix(".json").read_text())
     assert {"latency", "pipeline"} == {result["kind"] for result in content["results"]}
     for result in content["results"]:
-        jsonschema.validate(result, results.schema())
+        validate(result)
     assert content["health"].keys() == {"before", "after"}
     text = measured.read_text()
     for heading in ("Machine", "The classifier alone", "The whole loop on a clip"):
@@ -50,8 +50,13 @@ def test_nothing_in_it_tells_whose_machine_it_is(measured):
         assert not re.search(rf"\b{re.escape(secret)}[/<]", text)
 
 
-def test_without_matplotlib_it_says_so_and_goes_on(measured, tmp_path, monkeypatch):
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Without matplotlib, where the plots are not the point."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+
+def test_without_matplotlib_it_says_so_and_goes_on(measured, tmp_path, undrawn):
     report.write(tmp_path / "page.html", embedded(measured)["results"])
     text = (tmp_path / "page.html").read_text()
     assert "pip install matplotlib" in text
@@ -59,7 +64,7 @@ def test_without_matplotlib_it_says_so_and_goes_on(measured, tmp_path, monkeypat
     assert "peak memory" in text
 
 
-def test_a_second_report_is_compared_with_the_first(measured, tmp_path):
+def test_a_second_report_is_compared_with_the_first(measured, tmp_path, undrawn):
     page = tmp_path / "page.html"
     first = embedded(measured)["results"]
     report.write(page, first)
@@ -73,7 +78,7 @@ def test_a_second_report_is_compared_with_the_first(measured, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"results": [{"format": 1, "kind": "latency"}]}'])
-def test_what_is_no_report_is_no_hindrance(measured, tmp_path, content):
+def test_what_is_no_report_is_no_hindrance(measured, tmp_path, content, undrawn):
     (tmp_path / "page.json").write_text(content)
     report.write(tmp_path / "page.html", embedded(measured)["results"])
     assert "There was none of the same things" in (tmp_path / "page.html").read_text()
@@ -101,6 +106,10 @@ def test_stored_results_are_shown_each_in_its_section(tmp_path):
     for kind, title in report.KINDS.items():
         assert (f"<h2>{title}</h2>" in text) == (kind in kinds)
     assert len(embedded(page)["results"]) == len(STORED)
+    for result in embedded(page)["results"]:
+        for entry in result["results"] if result["kind"] == "accuracy" else ():
+            assert f'alt="confusion matrix of {results.letter(entry["model"])}, ' in text
+            assert f'alt="share of right answers of {results.letter(entry["model"])} ' in text
 
 
 def test_a_result_of_another_kind_is_shown_as_it_is(measured, tmp_path):

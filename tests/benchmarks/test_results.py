@@ -3,6 +3,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from result_schema import validate
 
 from fer_bench import results
 from fer_bench.environment import environment
@@ -20,7 +21,7 @@ def test_schema_is_itself_valid():
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.name)
 def test_stored_results_fit_the_schema(path):
     content = results.read(path)
-    jsonschema.validate(content, results.schema())
+    validate(content)
     assert path.name.startswith(content["kind"])
     for entry in content.get("results", ()):
         assert entry.get("model", 0) < len(content["models"])
@@ -40,7 +41,7 @@ def test_stored_results_are_of_the_model_that_is_shipped(path):
 def test_a_result_of_another_kind_or_with_a_folder_in_it_does_not_fit():
     result = results.result("latency", environment([]), threads={"classifier": [1]}, data={}, models=[])
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(result, results.schema())
+        validate(result)
     command = results.schema()["properties"]["command"]
     jsonschema.validate("fer-bench accuracy --data fer2013.csv", command)
     with pytest.raises(jsonschema.ValidationError):

@@ -1,6 +1,6 @@
-import jsonschema
 import numpy as np
 import pytest
+from result_schema import validate
 
 from fer_bench import results, scaling, scenes
 from fer_bench.environment import environment
@@ -40,7 +40,7 @@ def test_measured_on_real_faces(yunet, faces, monkeypatch, tmp_path):
     settings = config.load(flags={"detector": "yunet"}, environment={})
     content = scaling.measure(settings, faces.split("Training"), rounds=1)
     result = results.result("scaling", environment(["scaling"]), **content)
-    jsonschema.validate(result, results.schema())
+    validate(result)
     points = content["points"]
     assert [point["faces"] for point in points] == list(scaling.COUNTS)
     assert all(point["found"] <= point["faces"] for point in points)

@@ -1,9 +1,9 @@
 import json
 
-import jsonschema
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from result_schema import validate
 
 from fer_bench import cli, plots, results, scene, scenes, statistics
 from fer_bench.environment import environment
@@ -46,7 +46,7 @@ def test_the_loop_finds_and_reads_faces_in_a_scene(yunet, faces, tmp_path):
     runs = [config.load(flags={"detector": name}, environment={}) for name in ("yunet", "haar")]
     content = scene.measure(faces, "Training", runs, limit=14, seed=0)
     result = results.result("scene", environment(["scene"]), **content)
-    jsonschema.validate(result, results.schema())
+    validate(result)
     aligned = content["detectors"][0]["all"]["before"]
     for entry in content["detectors"]:
         assert entry["all"]["pictures"] == 14
@@ -90,7 +90,7 @@ def test_command_writes_result_and_plot(yunet, faces, tmp_path):
     done = CliRunner().invoke(cli.main, ["scene", *arguments, "--json", str(output), "--plot", str(drawing)])
     assert done.exit_code == 0, done.output
     content = json.loads(output.read_text())
-    jsonschema.validate(content, results.schema())
+    validate(content)
     assert [entry["name"] for entry in content["detectors"]] == ["haar"]
     assert str(tmp_path) not in output.read_text()
     assert drawing.stat().st_size > 1000

@@ -1,9 +1,9 @@
 import json
 
-import jsonschema
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from result_schema import validate
 
 from fer_bench import cli, results, smoothing
 from fer_edge.contract.labels import FER2013_LABELS
@@ -94,7 +94,7 @@ def test_measured_by_the_command(data, model, tmp_path):
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     content = results.read(output)
-    jsonschema.validate(content, results.schema())
+    validate(content)
     assert done.stdout.count("<- in force") == len(smoothing.HOLDS_S)
     for _, raw, smoothed in smoothing.raw_and_in_force(content):
         assert raw["smoothing"] is None and smoothed["smoothing"] == content["in_force"]

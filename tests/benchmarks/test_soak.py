@@ -5,16 +5,16 @@ from __future__ import annotations
 import random
 
 import cv2
-import jsonschema
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from result_schema import validate
 
 from fer_bench import results
 from fer_bench.environment import environment
 from fer_bench.soak import PROMISES, SCENARIOS, attempts, mutations, report, row, simulated
 from fer_bench.soak.cli import soak
-from fer_edge.contract.errors import FerError
+from fer_edge.contract.errors import FerError, PublishError, UsageError
 
 TWENTIETH = 0.05
 
@@ -28,8 +28,8 @@ def test_a_twentieth_is_at_least_one():
 
 
 KEPT = {
-    "broker-stops": {"stops": 20, "lost": 0},
-    "kills": {"kills": 50, "lost": 0},
+    "broker-stops": {"stops": 20, "lost": 0, "out_of_order": 0},
+    "kills": {"kills": 50, "lost": 0, "out_of_order": 0},
     "camera-faults": {"faults_made": 5, "recovered": 5, "slowest_noticed_s": 4.9, "dark_room_alarms": 0},
     "model-swaps": {"kills": 500, "unusable": 0},
     "model-mutations": {"files": 9, "refused": 9},
@@ -39,7 +39,8 @@ KEPT = {
     "arm": {"frames": 9, "labels_different": 0},
 }
 BROKEN = [
-    ("broker-stops", {"lost": 1}), ("kills", {"lost": 1}), ("camera-faults", {"slowest_noticed_s": 5.1}),
+    ("broker-stops", {"lost": 1}), ("broker-stops", {"out_of_order": 1}), ("kills", {"lost": 1}),
+    ("kills", {"out_of_order": 1}), ("camera-faults", {"slowest_noticed_s": 5.1}),
     ("camera-faults", {"recovered": 4}), ("camera-faults", {"dark_room_alarms": 1}), ("model-swaps", {"unusable": 1}),
     ("model-mutations", {"refused": 8}), ("config-mutations", {"crashed": 1}),
     ("config-mutations", {"accepted_against_schema": 1}), ("config-mutations", {"passwords_shown": 1}),
@@ -60,12 +61,20 @@ def test_a_promise_can_be_broken(name, change):
     assert not PROMISES[name].kept({**KEPT[name], **change})
 
 
-@pytest.mark.parametrize("seen", [{"files": 3, "refused": 3}, {"files": 3, "refused": 2}, None])
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {"files": 3, "refused": 3},
+        {"files": 3, "refused": 2},
+        UsageError("there is no such machine here"),
+        PublishError("the broker did not get everything within 120 s"),
+    ],
+)
 def test_the_command_writes_a_result_and_fails_where_a_promise_is_broken(monkeypatch, tmp_path, seen):
     def scenario(scale):
         assert scale == 0.5
-        if seen is None:
-            raise FerError("there is no such machine here")
+        if isinstance(seen, FerError):
+            raise seen
         return seen
 
     monkeypatch.setitem(SCENARIOS, "model-mutations", scenario)
@@ -73,12 +82,16 @@ def test_the_command_writes_a_result_and_fails_where_a_promise_is_broken(monkeyp
     arguments = ["--only", "model-mutations", "--scale", "0.5", "--json", str(path)]
     done = CliRunner().invoke(soak, arguments, obj=("soak",))
     result = results.read(path)
-    jsonschema.validate(result, results.schema())
+    validate(result)
     (only,) = result["scenarios"]
-    if seen is None:
+    if isinstance(seen, UsageError):
         assert done.exit_code == 0
         assert only["skipped"] == "there is no such machine here"
         assert "no such machine" in done.output
+    elif isinstance(seen, FerError):
+        assert done.exit_code == 1
+        assert only["kept"] is False and "BROKEN" in done.output
+        assert "did not get everything" in only["figures"]["broke_off"]
     else:
         assert done.exit_code == (0 if seen["refused"] == 3 else 1)
         assert only["kept"] == (seen["refused"] == 3)
@@ -90,7 +103,7 @@ def test_the_plot_shows_the_camera_faults(tmp_path):
     rows = [{"name": "camera-faults", "target": "t", "seconds": 1.0, "attempts": 10, "kept": False,
              "figures": {"faults": faults}}]  # fmt: skip
     result = results.result("reliability", environment(["soak"]), **report.content(rows, scale=1.0))
-    jsonschema.validate(result, results.schema())
+    validate(result)
     report.plot(tmp_path / "reliability.png", result)
     assert (tmp_path / "reliability.png").stat().st_size > 1000
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from fer_convert import inspection
+from fer_convert import inspection, quantization
+from fer_convert.calibration import CalibrationSet
 from fer_convert.cli import main
 from fer_convert.runner import Runner
 from fer_edge.contract import model_file
@@ -89,10 +90,18 @@ def test_the_same_run_gives_the_same_bytes(run: Path) -> None:
     assert path.read_bytes() == first
 
 
-def test_several_kinds_into_a_folder(run: Path, tmp_path: Path) -> None:
+def test_several_kinds_into_a_folder(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, made = quantization.convert, []
+
+    def counted(network: Any, kind: str, calibration: CalibrationSet) -> bytes:
+        made.append(kind)
+        return whole(network, kind, calibration)
+
+    monkeypatch.setattr(quantization, "convert", counted)
     folder = tmp_path / "out"
     folder.mkdir()
     convert(run, "--float32", "--float16", "--dynamic", "-o", folder)
+    assert sorted(made) == ["dynamic", "float16", "float32"], "what the others are measured by is made once"
     sizes = {}
     for kind in ("float32", "float16", "dynamic"):
         path = folder / f"model.{kind}.tflite"

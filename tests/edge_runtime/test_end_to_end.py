@@ -16,12 +16,16 @@ import cv2
 import jsonschema
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
+from demo_files import write_demo_files
 
+from fer_edge.cli import main
 from fer_edge.contract.labels import FER2013_LABELS, UNCERTAIN
 from fer_edge.expressions.litert import shipped_model
 from fer_edge.faces.weights import YUNET_FILE
 from fer_edge.publish.event import schema
 
+EVENT = jsonschema.Draft202012Validator(schema())
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("FER_EDGE_")}
 
 
@@ -33,32 +37,28 @@ def fer_edge(*arguments: object, data_home: Path | None = None, **options: Any) 
     )  # fmt: skip
 
 
+def in_process(*arguments: object, data_home: Path | None = None) -> Result:
+    """The same without half a second of start, where the process is not the point."""
+    environment = dict.fromkeys(os.environ.keys() - ENVIRONMENT.keys())
+    data = {"XDG_DATA_HOME": str(data_home)} if data_home else {}
+    done = CliRunner().invoke(main, [str(each) for each in arguments], env=environment | data, prog_name="fer-edge")
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
+
+
 def events(path: Path) -> list[dict[str, Any]]:
     loaded = [json.loads(line) for line in path.read_text().splitlines()]
     for event in loaded:
-        jsonschema.validate(event, schema())
+        EVENT.validate(event)
     return loaded
 
 
 @pytest.fixture(scope="module")
 def demo_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty frames of the demo's moving face, as a video file."""
-    from fer_edge.contract.errors import SourceError
-    from fer_edge.frames import SourceOptions, open_source
-
-    try:
-        demo = open_source("demo", SourceOptions(fps=200))
-    except SourceError as error:
-        pytest.skip(str(error))
-    path = tmp_path_factory.mktemp("clip") / "demo.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30, (640, 480))
-    for _ in range(40):
-        frame = demo.read()
-        assert frame is not None
-        writer.write(frame.image)
-    writer.release()
-    demo.close()
-    return path
+    """Twenty frames of the demo's moving face, as a video file."""
+    folder = tmp_path_factory.mktemp("clip")
+    write_demo_files(folder, 20)
+    return folder / "clip.mkv"
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +98,9 @@ def test_a_clip_with_the_demo_face_and_haar_alone(demo_clip: Path, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert "fer-edge model pull yunet" in done.stderr
     found = events(out)
-    assert [event["seq"] for event in found] == list(range(40))
+    assert [event["seq"] for event in found] == list(range(20))
     with_face = [event for event in found if event["faces"]]
-    assert len(with_face) >= 24
+    assert len(with_face) >= 12
     for event in with_face:
         x, y, width, height = event["faces"][0]["box"]
         assert 0 <= x < x + width <= 640
@@ -128,7 +128,7 @@ def test_json_lines_on_a_pipe_and_a_reader_that_leaves(demo_clip: Path) -> None:
         process.stdout.close()
         assert process.wait(30) == 0
         assert "Traceback" not in process.stderr.read()
-    jsonschema.validate(first, schema())
+    EVENT.validate(first)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -154,43 +154,44 @@ def test_a_signal_ends_it_within_a_second_with_the_last_events_written(
 
 
 def test_max_frames(demo_clip: Path) -> None:
-    done = fer_edge("run", "--source", demo_clip, "--max-frames", 3, "--every-frame", "--detector", "haar")
-    assert done.returncode == 0, done.stderr
+    done = in_process("run", "--source", demo_clip, "--max-frames", 3, "--every-frame", "--detector", "haar")
+    assert done.exit_code == 0, done.stderr
     assert len(done.stdout.splitlines()) == 3
 
 
 def test_rotated_flipped_and_cut_frames_find_the_same_face(demo_clip: Path, tmp_path: Path) -> None:
-    upright = fer_edge("run", "--source", demo_clip, "--detector", "haar", "--max-frames", 5)
-    turned_clip = tmp_path / "turned.avi"
+    upright = in_process("run", "--source", demo_clip, "--detector", "haar", "--max-frames", 5)
+    turned_clip = tmp_path / "turned.mkv"
     reader = cv2.VideoCapture(str(demo_clip))
-    writer = cv2.VideoWriter(str(turned_clip), cv2.VideoWriter.fourcc(*"MJPG"), 30, (480, 640))
+    # Lossless: Haar's boxes jump by a tenth when a picture is compressed a second time.
+    writer = cv2.VideoWriter(str(turned_clip), cv2.VideoWriter.fourcc(*"FFV1"), 30, (480, 640))
     for _ in range(5):
         writer.write(cv2.rotate(reader.read()[1], cv2.ROTATE_90_COUNTERCLOCKWISE))
     writer.release()
-    turned = fer_edge("run", "--source", turned_clip, "--detector", "haar", "--rotate", 90)
+    turned = in_process("run", "--source", turned_clip, "--detector", "haar", "--rotate", 90)
     boxes = [
         [face["box"] for line in run.stdout.splitlines() for face in json.loads(line)["faces"]]
         for run in (upright, turned)
     ]
     assert boxes[0]
-    np.testing.assert_allclose(boxes[1], boxes[0], atol=12)
+    np.testing.assert_allclose(boxes[1], boxes[0], atol=1)
     x, y, width, height = boxes[0][0]
     roi = f"{max(0, x - 60)},{max(0, y - 60)},{width + 120},{height + 120}"
-    cut = fer_edge("run", "--source", demo_clip, "--detector", "haar", "--max-frames", 5, "--roi", roi)
+    cut = in_process("run", "--source", demo_clip, "--detector", "haar", "--max-frames", 5, "--roi", roi)
     cut_box = json.loads(cut.stdout.splitlines()[0])["faces"][0]["box"]
     np.testing.assert_allclose(cut_box, boxes[0][0], atol=25)
 
 
-def test_a_folder_of_stills(demo_clip: Path, tmp_path: Path) -> None:
+def test_a_folder_of_stills(demo_clip: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     reader = cv2.VideoCapture(str(demo_clip))
     for n in range(3):
         cv2.imwrite(str(tmp_path / f"{n}.png"), reader.read()[1])
     (tmp_path / "1.png").write_bytes(b"not a picture")
-    done = fer_edge("run", "--source", tmp_path, "--detector", "haar", "--every-frame")
-    assert done.returncode == 0, done.stderr
+    done = in_process("run", "--source", tmp_path, "--detector", "haar", "--every-frame")
+    assert done.exit_code == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event["frame"]["name"] for event in found] == ["0.png", "2.png"]
-    assert "1.png" in done.stderr
+    assert "1.png" in caplog.text
     for face in itertools.chain.from_iterable(event["faces"] for event in found):
         assert face["stable"] == face["expression"]
 
@@ -215,37 +216,43 @@ def test_a_folder_of_stills(demo_clip: Path, tmp_path: Path) -> None:
 def test_bad_input_is_one_sentence_and_the_documented_exit_code(
     arguments: list[str], code: int, words: list[str], tmp_path: Path
 ) -> None:
-    done = fer_edge("run", *arguments, data_home=tmp_path)
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
+    done = in_process("run", *arguments, data_home=tmp_path)
+    assert done.exit_code == code, done.stderr
     sentences = [line for line in done.stderr.splitlines() if line.startswith(("fer-edge:", "Error:"))]
     assert len(sentences) == 1, done.stderr
     for word in words:
         assert word in sentences[0]
 
 
+def test_the_exit_code_and_the_sentence_are_those_of_the_process(tmp_path: Path) -> None:
+    done = fer_edge("run", "--config", tmp_path / "nowhere.toml")
+    assert done.returncode == 78
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith("fer-edge: ") and "nowhere.toml" in sentence
+
+
 def test_model_commands(tmp_path: Path) -> None:
-    shown = fer_edge("model", "show")
-    assert shown.returncode == 0, shown.stderr
+    shown = in_process("model", "show")
+    assert shown.exit_code == 0, shown.stderr
     assert json.loads(shown.stdout)["labels"] == list(FER2013_LABELS)
-    assert fer_edge("model", "verify").returncode == 0
+    assert in_process("model", "verify").exit_code == 0
     cut = tmp_path / "cut.tflite"
     cut.write_bytes(shipped_model().read_bytes()[:50_000])
-    refused = fer_edge("model", "verify", cut)
-    assert refused.returncode == 1
+    refused = in_process("model", "verify", cut)
+    assert refused.exit_code == 1
     assert "cut.tflite" in refused.stderr
 
 
 def test_doctor_and_config_commands(tmp_path: Path) -> None:
-    examined = fer_edge("doctor", data_home=tmp_path)
-    assert examined.returncode == 0, examined.stdout
+    examined = in_process("doctor", data_home=tmp_path)
+    assert examined.exit_code == 0, examined.stdout
     assert "golden inputs" in examined.stdout
     assert "fer-edge model pull yunet" in examined.stdout
-    assert json.loads(fer_edge("config", "schema").stdout)["title"] == "fer-edge settings"
+    assert json.loads(in_process("config", "schema").stdout)["title"] == "fer-edge settings"
     path = tmp_path / "config.toml"
     path.write_text('source = "rtsp://me:secret@10.0.0.1/x"\n')
-    assert fer_edge("config", "check", path).returncode == 0
-    shown = fer_edge("config", "show", "--config", path)
-    assert "secret" not in shown.stdout
+    assert in_process("config", "check", path).exit_code == 0
+    shown = in_process("config", "show", "--config", path)
+    assert shown.exit_code == 0 and "secret" not in shown.stdout
     path.write_text("sorce = 1\n")
-    assert fer_edge("config", "check", path).returncode == 78
+    assert in_process("config", "check", path).exit_code == 78

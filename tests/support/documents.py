@@ -16,6 +16,9 @@ PAGES = sorted(
         *(ROOT / "docs").glob("*.md"),
         *(ROOT / "docs" / "troubleshooting").glob("*.md"),
         *(ROOT / "examples").glob("*.md"),
+        *(ROOT / "benchmarks").glob("*.md"),
+        *(ROOT / "systemd").rglob("*.md"),
+        *(ROOT / "edge_runtime" / "fer_edge" / "models").glob("*.md"),
     )
 )
 

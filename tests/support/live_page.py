@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from fer_edge.preview import Preview
-from fer_edge.records import Frame, FrameResult
+from fer_edge.records import Face, Frame, FrameResult
 from results import face, result
 
 STATUS = {
@@ -81,3 +84,23 @@ class Page:
             assert chunk, f"it ended before {wanted!r}: {got[-2000:]!r}"
             got += chunk
         return got
+
+
+@contextlib.contextmanager
+def feeding(page: Page, *faces: Face) -> Iterator[threading.Event]:
+    """A loop of thirty frames a second, with these faces or a happy one, for as long as the event is set."""
+    going, ended = threading.Event(), threading.Event()
+    going.set()
+
+    def feed() -> None:
+        while not ended.wait(1 / 30):
+            if going.is_set():
+                page.show(frame(50 + page.seq % 100), result(*faces) if faces else None)
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    try:
+        yield going
+    finally:
+        ended.set()
+        feeder.join()

@@ -26,7 +26,7 @@ def made_data() -> Dataset:
     return Dataset(FER2013_LABELS, {"Training": make_split(96, 1), "PublicTest": make_split(35, 2)}, "made")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def csv_rows(made_data: Dataset) -> list[str]:
     """The made pictures as lines of `fer2013.csv`, header first."""
     rows = ["emotion,pixels,Usage"]
@@ -41,7 +41,7 @@ def write_csv(tmp_path: Path) -> Callable[..., Path]:
     def write(rows: list[str], name: str = "fer2013.csv") -> Path:
         path = tmp_path / name
         data = "".join(f"{row}\n" for row in rows).encode()
-        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        path.write_bytes(gzip.compress(data, 1) if name.endswith(".gz") else data)
         return path
 
     return write

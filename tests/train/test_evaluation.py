@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fer_train.evaluation import evaluate
+from fer_train.evaluation import Evaluation, evaluate
 
 NAMES = ("a", "b", "c")
 
@@ -82,6 +82,18 @@ def test_invariants(case: tuple[np.ndarray, np.ndarray]) -> None:
     shuffled = np.random.default_rng(0).permutation(len(labels))
     again = evaluate(probabilities[shuffled], labels[shuffled], NAMES)
     assert (again.confusion == found.confusion).all() and again.ece == pytest.approx(found.ece)
+
+
+@given(cases())
+def test_json_is_read_again(case: tuple[np.ndarray, np.ndarray]) -> None:
+    found = evaluate(*case, NAMES)
+    again = Evaluation.from_dict(json.loads(json.dumps(found.to_dict())))
+    assert (again.labels, again.support) == (found.labels, found.support)
+    assert (again.confusion == found.confusion).all()
+    assert again.to_dict() == found.to_dict()
+    (bins,), (others,) = np.nonzero(found.reliability[:, 0]), np.nonzero(again.reliability[:, 0])
+    assert np.isin(bins - others, (0, 1)).all(), "only a mean at an edge moves"
+    assert np.isnan(again.reliability[again.reliability[:, 0] == 0, 1:]).all()
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=30))

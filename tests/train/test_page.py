@@ -95,7 +95,11 @@ def test_pictures_are_inside_to_the_last_byte(tmp_path: Path) -> None:
     assert base64.b64decode(source.removeprefix("data:image/png;base64,")) == PNG
 
 
-@given(st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x), max_leaves=8
+    )
+)
 def test_what_is_embedded_comes_back(value: Any) -> None:
     html = page.embedded("results", value)
     inside = html.removeprefix('<script type="application/json" id="results">').removesuffix("</script>")

@@ -59,7 +59,7 @@ def test_sheets_show_pictures_and_are_the_same_each_time(tmp_path: Path, made_da
     path = tmp_path / "sheet.png"
 
     def augmentation(seed: int) -> bytes:
-        plots.augmentation_sheet(path, split, made_data.labels, augmentation=Augmentation(), seed=seed)
+        plots.augmentation_sheet(path, split, made_data.labels, augmentation=Augmentation(), seed=seed, views=3)
         drawn(path)
         return path.read_bytes()
 
@@ -85,11 +85,11 @@ def test_a_sheet_grows_by_rows_of_eight_and_takes_any_text(tmp_path: Path, made_
 
 
 def test_a_plot_goes_into_a_stream_as_into_a_file(tmp_path: Path) -> None:
-    result = evaluate(np.eye(2), [0, 1], ("a", "b"))
-    plots.confusion_matrix(tmp_path / "matrix.png", result, "title")
     stream = io.BytesIO()
-    plots.confusion_matrix(stream, result, "title")
-    assert stream.getvalue() == (tmp_path / "matrix.png").read_bytes()
+    for target in (tmp_path / "plot.png", stream):
+        with plots.drawing(target, 3, 3, "title") as figure:
+            figure.subplots().plot([0, 1])
+    assert stream.getvalue() == (tmp_path / "plot.png").read_bytes()
 
 
 def test_predictions_with_and_without_mistakes(tmp_path: Path, made_data: Dataset) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import csv
+import dataclasses
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -119,6 +121,21 @@ def test_resumed_twice_it_ends_as_if_never_stopped(
     fit(open_run(folder), made_data)
     assert_same_run(folder, uninterrupted.folder)
     assert not list(folder.glob(".*")), "temporary files were left"
+
+
+def test_an_interruption_behind_the_last_step_is_not_lost(
+    small: recipes.Recipe, made_data: Dataset, tmp_path: Path
+) -> None:
+    from fer_train.fit import fit
+
+    interrupted = threading.Event()
+    short = dataclasses.replace(small, training=dataclasses.replace(small.training, epochs=1))
+    run = create_run(tmp_path / "run", short, made_data, seed=3)
+    with pytest.raises(KeyboardInterrupt):
+        fit(run, made_data, on_epoch=lambda row: interrupted.set(), interrupted=interrupted)
+    assert len(run.history()) == 1
+    with pytest.raises(KeyboardInterrupt):
+        fit(run, made_data, interrupted=interrupted)
 
 
 def test_resuming_a_finished_run_changes_nothing(uninterrupted: Run, made_data: Dataset) -> None:

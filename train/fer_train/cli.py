@@ -23,7 +23,7 @@ from fer_train.datasets import Dataset
 from fer_train.datasets.splits import USAGE, parse_division
 from fer_train.interruption import interruption
 from fer_train.networks import find_networks
-from fer_train.runs import Run, check_free, create_run, open_run
+from fer_train.runs import WEIGHTS, Run, check_free, create_run, open_run
 
 DEFAULT_RECIPE = "mini_xception"
 DEFAULT_SEED = 1
@@ -31,15 +31,13 @@ DEFAULT_SEED = 1
 
 @click.group(cls=Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fer-edge", prog_name="fer-train")
-@click.option("--recipe", metavar="NAME|FILE", help=f"A shipped recipe or a .toml file.  [default: {DEFAULT_RECIPE}]")
-@click.option(
-    "--data", type=FILE, multiple=True, help="FER2013 as CSV or CSV.gz, a folder of class folders, its zip; repeatable."
-)
+@click.option("--recipe", metavar="NAME|FILE", help=f"A shipped one or a .toml file.  [default: {DEFAULT_RECIPE}]")
+@click.option("--data", type=FILE, multiple=True, help="FER2013 as CSV(.gz), class folders, their zip; repeatable.")
 @reading_options
-@click.option("--name", help="Run folder runs/NAME.  [default: RECIPE-SEED, with a number if taken]")
+@click.option("--name", metavar="NAME", help="Run folder runs/NAME.  [default: RECIPE-SEED]")
 @click.option("--run", "folder", type=click.Path(path_type=Path), help="Run folder, anywhere.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Instead of the recipe's.")
-@click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), help=f"[default: {DEFAULT_SEED}]")
+@click.option("--epochs", metavar="N", type=click.IntRange(min=1), help="Instead of the recipe's.")
+@click.option("--seed", metavar="N", type=click.IntRange(min=0, max=2**32 - 1), help=f"[default: {DEFAULT_SEED}]")
 @click.option(
     "--split",
     metavar="KIND[:F]",
@@ -49,7 +47,7 @@ DEFAULT_SEED = 1
     "--teacher",
     metavar="RUN|FILE",
     type=click.Path(path_type=Path),
-    help="Learn from this network.  [default: the newest run of the recipe that the recipe names]",
+    help="Learn from it.  [default: newest run of the one the recipe names]",
 )
 @click.option(
     "--start",
@@ -57,14 +55,16 @@ DEFAULT_SEED = 1
     type=click.Path(path_type=Path),
     help="Begin with these weights.  [default: likewise]",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of TensorFlow.  [default: all cores]")
 @click.option(
-    "--devices", type=click.IntRange(min=1), default=1, show_default=True,
+    "--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads of TensorFlow.  [default: all cores]"
+)
+@click.option(
+    "--devices", metavar="N", type=click.IntRange(min=1), default=1, show_default=True,
     help="GPUs to split every batch between; more than one needs Keras on JAX.",
 )  # fmt: skip
 @click.option(
     "--resume", metavar="RUN", type=click.Path(path_type=Path),
-    help="Continue a run where it stopped; Ctrl-C keeps its complete epochs.",
+    help="Continue a run; Ctrl-C keeps its complete epochs.",
 )  # fmt: skip
 @click.option(
     "--report", metavar="RUN", type=click.Path(path_type=Path), help="Write a run's evaluation and plots anew."
@@ -72,8 +72,8 @@ DEFAULT_SEED = 1
 @click.option("--list", "listed", is_flag=True, help="List the shipped recipes.")
 @click.option("--markdown", is_flag=True, help="With --list: a table for documents.")
 @click.option(
-    "--measured", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="With --list: a result of fer-bench accuracy, for our figures.",
+    "--measured", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="With --list: a result of fer-bench accuracy.",
 )  # fmt: skip
 @click.pass_context
 def main(
@@ -186,6 +186,7 @@ def _refuse_mixed(new: dict[str, Any], **modes: Any) -> None:
 def _train(run: Run, data: Dataset) -> None:
     from fer_train.fit import fit
 
+    # Behind `interruption`, while the report is written, SIGTERM ends it as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     click.echo(_data_summary(run, data))
     click.echo(f"run folder: {run.folder}")
@@ -199,8 +200,6 @@ def _train(run: Run, data: Dataset) -> None:
                 progress_bar=at_terminal,
                 interrupted=interrupted,
             )
-        if interrupted.is_set():
-            raise KeyboardInterrupt
         _evaluate(run, data)
     except KeyboardInterrupt:
         resume = shlex.join(["fer-train", "--resume", str(run.folder)])
@@ -249,9 +248,9 @@ def _evaluate(run: Run, data: Dataset) -> None:
     best = max(history, key=lambda one: one["val_accuracy"])
     trained = sum(row["seconds"] for row in history)
     click.echo(
-        f"\nbest.keras: epoch {best['epoch']} of {len(history)} ({duration(trained)}), "
+        f"\n{WEIGHTS}: epoch {best['epoch']} of {len(history)} ({duration(trained)}), "
         f"on {run.validation_split}, the split it was chosen on:\n\n{result.table()}\n\n"
-        f"written to {run.folder}: best.keras, evaluation.json, and {PAGE} with everything to look at"
+        f"written to {run.folder}: {WEIGHTS}, evaluation.json, and {PAGE} with everything to look at"
     )
     if label_sets.has_both(run):
         click.echo(f"\non either label set (label_sets.json):\n\n{label_sets.table(label_sets.measure(run))}")

@@ -13,7 +13,7 @@ import click
 from fer_edge.contract.errors import MissingExtraError, UsageError
 from fer_train.datasets import Dataset, Reading, load
 from fer_train.quiet import quiet
-from fer_train.runs import Run
+from fer_train.runs import RUNS, Run
 
 
 def run_folder(folder: Path | None, name: str | None, default: str) -> Path:
@@ -27,11 +27,11 @@ def run_folder(folder: Path | None, name: str | None, default: str) -> Path:
     if name:
         if name in ("", ".", "..") or name != Path(name).name:
             raise UsageError(f"--name {name} is no plain name; --run takes a path")
-        return Path("runs") / name
+        return RUNS / name
     return next(
         wanted
         for number in itertools.count(1)
-        if not (wanted := Path("runs") / (default if number == 1 else f"{default}-{number}")).exists()
+        if not (wanted := RUNS / (default if number == 1 else f"{default}-{number}")).exists()
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,33 @@ class Evaluation:
             ],
         }
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Evaluation:
+        """What `to_dict` told, as far as six decimals go.
+
+        Raises:
+            KeyError, TypeError, ValueError: `content` is not of that form.
+        """
+        classes = content["classes"]
+        bins = np.full((ECE_BINS, 3), np.nan)
+        bins[:, 0] = 0
+        last = -1
+        for row in content["reliability"]:
+            # A mean may have been rounded over its bin's edge; the rows are in order.
+            last = max(last + 1, int(_bin(row["confidence"] - 0.5e-6)))
+            bins[last] = row["count"], row["confidence"], row["accuracy"]
+        return cls(
+            tuple(classes),
+            np.array(content["confusion"], np.int64).reshape(len(classes), len(classes)),
+            accuracy=content["accuracy"],
+            macro_f1=content["macro_f1"],
+            ece=content["ece"],
+            precision=tuple(found["precision"] for found in classes.values()),
+            recall=tuple(found["recall"] for found in classes.values()),
+            f1=tuple(found["f1"] for found in classes.values()),
+            reliability=bins,
+        )
+
     def table(self) -> str:
         """Precision, recall and F1 of each class and the overall figures, in percent, as lines of text."""
         width = max(len(label) for label in (*self.labels, "macro-F1"))
@@ -130,9 +157,13 @@ def evaluate(probabilities: ArrayLike, labels: ArrayLike, names: Sequence[str]) 
 
 
 def _reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArray[np.float64]:
-    # Bin m holds the confidences in ((m - 1) / 15, m / 15].
-    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
+    bins = _bin(confidence)
     counts = np.bincount(bins, minlength=ECE_BINS).astype(np.float64)
     of_none = np.where(counts > 0, counts, np.nan)
     sums = [np.bincount(bins, weights=weights, minlength=ECE_BINS) for weights in (confidence, right)]
     return np.stack([counts, sums[0] / of_none, sums[1] / of_none], axis=1)
+
+
+def _bin(confidence: ArrayLike) -> NDArray[np.int64]:
+    # Bin m holds the confidences in ((m - 1) / 15, m / 15].
+    return np.clip(np.ceil(np.asarray(confidence) * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)

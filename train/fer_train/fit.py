@@ -26,7 +26,7 @@ from fer_train.datasets.splits import hold_out
 from fer_train.distillation import load_teacher
 from fer_train.models.centering import MeanSubtraction
 from fer_train.recipe import Training
-from fer_train.runs import HISTORY, START, Run
+from fer_train.runs import HISTORY, LAST, START, WEIGHTS, Run
 
 
 def fit(
@@ -46,7 +46,7 @@ def fit(
         data: divided as the run wants it (`Run.divided`).
         on_epoch: called with each new row of the history.
         progress_bar: draw Keras' bar of each epoch on stdout.
-        interrupted: looked at before each step.
+        interrupted: looked at before each step and at the end.
 
     Raises:
         KeyboardInterrupt: `interrupted` was set.
@@ -75,7 +75,7 @@ def fit(
     for layer in model.layers:
         if isinstance(layer, MeanSubtraction):
             layer.adapt(to_input(train.images))
-    checkpoint = run.folder / "last.keras"
+    checkpoint = run.folder / LAST
     if checkpoint.exists():
         # Only the state is taken from the file: Keras does not save what AdamW leaves undecayed.
         model.optimizer.build(model.trainable_variables)
@@ -97,6 +97,8 @@ def fit(
                 *([_Interruption(interrupted)] if interrupted else []),
             ],
         )
+    if interrupted and interrupted.is_set():
+        raise KeyboardInterrupt
     return model
 
 
@@ -141,13 +143,13 @@ class _Checkpoint(keras.callbacks.Callback):
         }
         self._rows.append(row)
         if row["val_accuracy"] > best:
-            self._save("best.keras")
+            self._save(WEIGHTS)
         table = io.StringIO()
         writer = csv.DictWriter(table, HISTORY, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self._rows)
         write_text(self._run.folder / "history.csv", table.getvalue())
-        self._save("last.keras")
+        self._save(LAST)
         if self._on_epoch:
             self._on_epoch(row)
 

@@ -14,7 +14,7 @@ from fer_edge.contract.errors import DataError, UsageError
 from fer_train.commands import import_keras, load_of, require_extra
 from fer_train.data_options import FILE
 from fer_train.datasets import Split
-from fer_train.runs import open_run
+from fer_train.runs import WEIGHTS, open_run
 
 if TYPE_CHECKING:
     import keras
@@ -43,7 +43,7 @@ def command(folder: Path, *, data: tuple[Path, ...], pictures: int, seed: int, t
     fer-train inspect runs/mini-1
     """
     run = open_run(folder)
-    if not (folder / "best.keras").exists():
+    if not (folder / WEIGHTS).exists():
         raise DataError(f"{folder} has no complete epoch yet; continue it with --resume {folder}")
     require_extra()
     divided = load_of(run, data)
@@ -52,9 +52,9 @@ def command(folder: Path, *, data: tuple[Path, ...], pictures: int, seed: int, t
     from fer_train.report import predict
     from fer_train.saliency import occlusion
 
-    model = models.load(folder / "best.keras")
+    model = models.load(folder / WEIGHTS)
     split, labels = divided.split(run.validation_split), divided.labels
-    title = f"{run.recipe.name}, seed {run.seed}: best.keras"
+    title = f"{run.recipe.name}, seed {run.seed}: {WEIGHTS}"
     shown = sample(split, len(labels), 1, seed)
     kernels, maps = first_filters(model, shown.images)
     analysis_plots.filter_sheet(folder / FILTERS, kernels, shown, maps, labels=labels, title=f"{title}, first layer")

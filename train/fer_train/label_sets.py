@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fer_edge.contract.files import write_text
 from fer_train.datasets import in_labels, is_table, load
@@ -16,9 +16,7 @@ from fer_train.datasets.ferplus import VOTES_FILE
 from fer_train.datasets.reading import FER2013, FERPLUS
 from fer_train.datasets.splits import USAGE
 from fer_train.evaluation import Evaluation, evaluate
-
-if TYPE_CHECKING:
-    from fer_train.runs import Run
+from fer_train.runs import WEIGHTS, Run
 
 FILE = "label_sets.json"
 TITLES = {FER2013: "FER2013's labels", FERPLUS: "FER+ majority"}
@@ -58,7 +56,7 @@ def measure(run: Run) -> dict[str, Measured]:
     from fer_train import models
     from fer_train.report import predict
 
-    model = models.load(run.folder / "best.keras")
+    model = models.load(run.folder / WEIGHTS)
     found = {}
     for labels in (FER2013, FERPLUS):
         reading = dataclasses.replace(run.reading, labels=labels, clean=())

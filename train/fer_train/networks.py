@@ -7,10 +7,7 @@ from pathlib import Path
 
 from fer_edge.contract.errors import UsageError
 from fer_train.recipe import Recipe
-from fer_train.runs import open_run
-
-RUNS = Path("runs")
-WEIGHTS = "best.keras"
+from fer_train.runs import RUNS, WEIGHTS, open_run
 
 
 def find_networks(recipe: Recipe, given: dict[str, Path | None]) -> dict[str, Path]:

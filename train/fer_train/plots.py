@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.colours import BLUE, GREEN, GREY, ORANGE, VERMILION
 from fer_edge.contract.errors import MissingExtraError
 from fer_edge.contract.files import replacing
 from fer_train.augmentation import Augmentation
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 Target = Path | BinaryIO
 """A file to replace, or a stream to write into."""
-
-BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#BBBBBB"
 
 _STYLE = {
     "font.size": 9,

@@ -19,6 +19,7 @@ from fer_train import compare, models, page, plots
 from fer_train.batches import to_input
 from fer_train.datasets import Dataset, Split, copies
 from fer_train.evaluation import Evaluation, evaluate
+from fer_train.networks import WEIGHTS
 from fer_train.page import Html
 from fer_train.runs import Run
 from fer_train.significance import wilson_interval
@@ -48,17 +49,17 @@ def write_report(run: Run, data: Dataset) -> Evaluation:
     Raises:
         DataError: the run has no complete epoch, or its weights are damaged.
     """
-    if not (run.folder / "best.keras").exists():
+    if not (run.folder / WEIGHTS).exists():
         raise DataError(f"{run.folder} has no complete epoch yet; continue it with --resume {run.folder}")
-    model = models.load(run.folder / "best.keras")
+    model = models.load(run.folder / WEIGHTS)
     training, validation = data.split(run.training_split), data.split(run.validation_split)
     probabilities = predict(model, validation.images)
     result = evaluate(probabilities, validation.labels, data.labels)
     history = run.history()
     best = max(history, key=lambda row: row["val_accuracy"])
     facts = {
-        "model": "best.keras",
-        "model_sha256": sha256_of(run.folder / "best.keras"),
+        "model": WEIGHTS,
+        "model_sha256": sha256_of(run.folder / WEIGHTS),
         "parameters": model.count_params(),
         "epoch": best["epoch"],
         "epochs_trained": len(history),
@@ -91,15 +92,15 @@ def _draw(run: Run, data: Dataset, result: Evaluation, probabilities: NDArray[np
     on_split = f"{run.validation_split} ({len(validation):,} pictures, accuracy {100 * result.accuracy:.2f} %)"
     plots.curves(run.folder / "curves.png", history, f"{title}: {len(history)} of {run.recipe.training.epochs} epochs")
     plots.class_distribution(run.folder / "class_distribution.png", data)
-    plots.confusion_matrix(run.folder / "confusion_matrix.png", result, f"{title}: best.keras on {on_split}")
-    plots.reliability(run.folder / "reliability.png", {"best.keras": result}, f"{title}: how sure, how right")
+    plots.confusion_matrix(run.folder / "confusion_matrix.png", result, f"{title}: {WEIGHTS} on {on_split}")
+    plots.reliability(run.folder / "reliability.png", {WEIGHTS: result}, f"{title}: how sure, how right")
     plots.augmentation_sheet(
         run.folder / "augmentation.png", training, data.labels,
         augmentation=run.recipe.augmentation, seed=run.seed,
     )  # fmt: skip
     plots.prediction_sheet(
         run.folder / "predictions.png", validation, data.labels, probabilities=probabilities,
-        title=f"{title}: best.keras on {on_split}, drawn at random", seed=run.seed,
+        title=f"{title}: {WEIGHTS} on {on_split}, drawn at random", seed=run.seed,
     )  # fmt: skip
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != validation.labels)

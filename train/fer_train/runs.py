@@ -28,6 +28,10 @@ from fer_train.datasets.splits import USAGE
 from fer_train.recipe import Recipe, from_dict
 
 HISTORY = ("epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+RUNS = Path("runs")
+"""Where run folders go unless told otherwise."""
+
+WEIGHTS, LAST = "best.keras", "last.keras"
 TEACHER, START = "teacher.keras", "start.keras"
 
 

@@ -21,7 +21,7 @@ from fer_train.crossvalidation import FOLD, Search
 from fer_train.data_options import FILE, reading_of, reading_options
 from fer_train.datasets import Dataset, Reading
 from fer_train.interruption import interruption
-from fer_train.runs import create_run, open_run
+from fer_train.runs import LAST, create_run, open_run
 
 if TYPE_CHECKING:
     import threading
@@ -47,7 +47,7 @@ def command(
     Each is trained on all folds but one and measured on that one, in turn; no other split is looked at.
 
     \b
-    fer-train search --data fer2013.csv --vary training.learning_rate=1e-3,3e-3 --vary model.l2=0,0.01
+    fer-train search --data fer2013.csv --vary training.learning_rate=1e-3,3e-3
     """
     new = {"--recipe": name, "--vary": vary or None, "--folds": folds, "--epochs": epochs, "--seed": seed,
            "--run": folder, "--threads": threads, **asked}  # fmt: skip
@@ -131,7 +131,7 @@ def _train(
         fit(run, divided, interrupted=interrupted)
         validation = divided.split(run.validation_split)
         # The last epoch, for the best one is chosen on the very fold that it is measured on.
-        probabilities = predict(models.load(folder / "last.keras"), validation.images)
+        probabilities = predict(models.load(folder / LAST), validation.images)
         result = evaluate(probabilities, validation.labels, divided.labels)
         crossvalidation.keep_result(run, result.to_dict())
     seconds = sum(row["seconds"] for row in run.history())

@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 
+from fer_bench.commands import finish, json_option, plot_option
 from fer_bench.soak import PROMISES, SCENARIOS, row
 from fer_edge.contract.commands import Command
 from fer_edge.contract.errors import FerError, QualityError
-
-FILE = click.Path(path_type=Path)
 
 
 @click.command(cls=Command)
@@ -21,8 +20,8 @@ FILE = click.Path(path_type=Path)
     "--only", type=click.Choice(tuple(SCENARIOS)), metavar="NAME", multiple=True,
     help=f"Repeatable: {', '.join(SCENARIOS)}.  [all]",
 )  # fmt: skip
-@click.option("--json", "output", type=FILE, help="Write the result there, too.")
-@click.option("--plot", "drawing", type=FILE, help="Draw it into this PNG.")
+@json_option
+@plot_option
 @click.pass_obj
 def soak(
     arguments: tuple[str, ...], *, scale: float, only: tuple[str, ...], output: Path | None, drawing: Path | None
@@ -33,23 +32,13 @@ def soak(
     fer-bench soak --json reliability.json --plot reliability.png
     fer-bench soak --only camera-faults --scale 0.05
     """
-    from fer_bench import results
-    from fer_bench.environment import environment
     from fer_bench.soak import report
 
-    results.check_writable(output)
-    results.check_writable(drawing, option="--plot")
-    before = environment(arguments)
-    rows = [_row(name, scale) for name in only or SCENARIOS]
-    result = results.result("reliability", before, **report.content(rows, scale=scale))
-    click.echo(report.table(result))
-    if output is not None:
-        results.write(output, result)
-        click.echo(f"written to {output}", err=True)
-    if drawing is not None:
-        report.plot(drawing, result)
-        click.echo(f"drawn into {drawing}", err=True)
-    broken = [each["name"] for each in rows if each.get("kept") is False]
+    def measured() -> dict[str, Any]:
+        return report.content([_row(name, scale) for name in only or SCENARIOS], scale=scale)
+
+    result = finish(report, "reliability", arguments, measured, output, drawing)
+    broken = [each["name"] for each in result["scenarios"] if each.get("kept") is False]
     if broken:
         raise QualityError(f"not all promises were kept: {', '.join(broken)}; the table shows what was seen")
 

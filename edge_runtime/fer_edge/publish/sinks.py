@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Self
 
+from fer_edge.contract.closing import Closing
 from fer_edge.contract.errors import PublishError, ReaderGoneError
 from fer_edge.publish.event import Event
 from fer_edge.publish.health import SinkHealth
@@ -18,7 +17,7 @@ from fer_edge.seams import EventSink
 _log = logging.getLogger(__name__)
 
 
-class Sinks:
+class Sinks(Closing):
     """Publishes each result to every sink that still works.
 
     A sink that raises PublishError is closed and left out, with one line in the log; the others go on,
@@ -33,7 +32,6 @@ class Sinks:
     def __init__(self, sinks: Iterable[EventSink], context: SinkContext) -> None:
         self._context = context
         self._sinks = list(sinks)
-        self._failure: PublishError | None = None
 
     def publish(self, result: FrameResult) -> bool:
         """Give one result to all sinks; frames without faces only to those that want them.
@@ -60,16 +58,6 @@ class Sinks:
         with contextlib.ExitStack() as stack:
             while self._sinks:
                 stack.callback(self._close_one, self._sinks.pop())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-        if error is None and self._failure is not None:
-            raise self._failure
 
     def _leave_out(self, sink: EventSink, error: PublishError) -> None:
         self._sinks.remove(sink)

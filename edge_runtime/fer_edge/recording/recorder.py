@@ -10,13 +10,13 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.closing import Closing
 from fer_edge.contract.colours import label_colours
 from fer_edge.contract.errors import PublishError
 from fer_edge.recording.drawing import annotated
@@ -44,7 +44,7 @@ class _Picture:
     result: FrameResult
 
 
-class Recorder:
+class Recorder(Closing):
     """Writes frames into a Matroska file until it is closed, or until the disk is full.
 
     A file that exists is never overwritten: `clip.mkv` becomes `clip-2.mkv`. Frames of a live source that
@@ -66,7 +66,6 @@ class Recorder:
         self._colours = label_colours(labels)
         self._frames = self._dropped = self._bytes = 0
         self._clock: tuple[float, float] | None = None
-        self._failure: PublishError | None = None
         self._pictures: queue.Queue[_Picture | None] = queue.Queue(CAPACITY)
         if not self.path.absolute().parent.is_dir():
             raise self._sentence(FileNotFoundError(errno.ENOENT, "No such file or directory"))
@@ -113,16 +112,6 @@ class Recorder:
             _log.warning("%s did not take the last frames within a second", self.path)
         elif self._frames:
             _log.info("recorded %d frames into %s, %d left out", self._frames, self.path, self._dropped)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-        if error is None and self._failure is not None:
-            raise self._failure
 
     def _work(self) -> None:
         writer: MatroskaWriter | None = None
