@@ -25,9 +25,9 @@ def main(verbose: bool) -> None:
     """Facial expressions from a camera, on a Raspberry Pi.
 
     \b
-    fer-edge run                                  the first camera, or the demo
+    fer-edge run              the first camera, or the demo
     fer-edge run --source clip.mkv --publish file:events.jsonl
-    fer-edge doctor                               what works here and what does not
+    fer-edge doctor           what works here and what does not
 
     Exit codes: 0 done (also when stopped by Ctrl-C), 1 failed, 2 usage, 78 bad settings.
     """

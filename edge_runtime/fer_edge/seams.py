@@ -91,7 +91,7 @@ class EventSink(Protocol):
         """Take one event; must not block the loop.
 
         Raises:
-            PublishError: this sink cannot go on (disk full).
+            PublishError: this sink cannot go on (folder gone).
             ReaderGoneError: nobody reads it any more (pipe closed), which is no failure.
         """
         ...

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
 
 import boot
 import jsonschema
 import pytest
 from boot import Machine
+from broker import MOSQUITTO, Broker, Subscriber, until
 
 from fer_bench.soak import debian
 from fer_edge.contract.errors import FerError
 from fer_edge.publish.event import schema
+from fer_edge.publish.homeassistant import RETAINED
 
 pytestmark = pytest.mark.slow
 
 UNIT, DOOR = "fer-edge.service", "fer-edge@door.service"
 FIRST_DYNAMIC_UID = 61184  # systemd.exec(5), DynamicUser=
 SETTINGS = 'source = "demo"\nfps = 5\nsize = "320x240"\ndetector = "haar"\npublish = ["file:{}/events.jsonl"]\n'
+USER = "camera"
+SECRETS = {"mqtt_password": "secret", "preview_token": "0123456789abcdef"}
 HASTE = "[Service]\nWatchdogSec=6s\nTimeoutAbortSec=1s\nRestartSec=500ms\n"
 
 
@@ -37,17 +45,20 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
             pytest.skip(f"no boot: {error}")
         (root / "wheels").mkdir()
         shutil.copy(wheel, root / "wheels")
-        (root / "root/settings.toml").write_text(SETTINGS.format("/var/lib/fer-edge"))
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            page = f'preview = "0.0.0.0:{probe.getsockname()[1]}"\n'
+        (root / "root/settings.toml").write_text(SETTINGS.format("/var/lib/fer-edge") + page)
         (root / "root/door.toml").write_text(SETTINGS.format("/var/lib/fer-edge-door"))
         # What a person would write with `systemctl edit`, so that minutes of waiting become seconds.
         for unit in (UNIT, "fer-edge@.service"):
             override = root / "etc/systemd/system" / f"{unit}.d" / "override.conf"
             override.parent.mkdir(parents=True)
             override.write_text(HASTE)
-        secret = root / "etc/credstore/fer-edge.mqtt_password"
-        secret.parent.mkdir(exist_ok=True)
-        secret.write_text("secret\n")
-        secret.chmod(0o600)
+        (root / "etc/credstore").mkdir(exist_ok=True)
+        for name, value in SECRETS.items():
+            secret = root / f"etc/credstore/fer-edge.{name}"
+            secret.write_text(f"{value}\n")
+            secret.chmod(0o600)
         system = Machine(root, folder / "console.log")
         try:
             system.switch_on()
@@ -120,7 +131,7 @@ def test_the_process_is_shut_in(service: Machine) -> None:
 def test_secrets_reach_the_service_and_nobody_else(service: Machine) -> None:
     inside = ("nsenter", f"--target={pid(service)}", "--mount")
     found = service.call(*inside, "ls", f"/run/credentials/{UNIT}").stdout.split()
-    assert found == ["mqtt_password"]
+    assert found == sorted(SECRETS)
     user = process_status(service)["Uid"].split()[0]
     secret = f"/run/credentials/{UNIT}/mqtt_password"
     readers = {
@@ -129,6 +140,23 @@ def test_secrets_reach_the_service_and_nobody_else(service: Machine) -> None:
     }
     assert readers[user] == 0
     assert readers["65534"] != 0
+
+
+def test_the_credential_opens_the_live_page_to_others(service: Machine) -> None:
+    (port,) = re.findall(r'"0\.0\.0\.0:(\d+)"', (service.root / "etc/fer-edge/config.toml").read_text())
+
+    def answer(path: str) -> int:
+        # The container has no network of its own.
+        connection = HTTPConnection("127.0.0.1", int(port), timeout=20)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            return connection.getresponse().status
+
+    assert answer("/") == 401
+    assert answer(f"/?token={SECRETS['preview_token']}") == 303
+    journal = service.call("journalctl", "-b", "-u", UNIT, "-o", "cat", "--no-pager").stdout
+    assert "live page: http://" in journal
+    assert SECRETS["preview_token"] not in journal
 
 
 def test_reload_keeps_the_process(service: Machine) -> None:
@@ -204,29 +232,65 @@ def test_it_runs_again_after_a_reboot(service: Machine) -> None:
     assert service.show(UNIT, "NRestarts") == "0"
 
 
-def test_uninstall_leaves_what_people_wrote_and_forget_leaves_nothing(service: Machine) -> None:
-    root = service.root
+@contextlib.contextmanager
+def venv_comes_back(root: Path) -> Iterator[None]:
+    """Uninstalling removes the venv that it runs from; links to its files, /root/venv, bring it back at the end."""
     venv, kept = root / boot.VENV, root / "root/venv"
-    # It removes the venv that it runs from; links to the same files bring that back in a moment.
     subprocess.run(["cp", "-al", venv, kept], check=True)
     try:
+        yield
+    finally:
+        shutil.rmtree(venv, ignore_errors=True)
+        venv.parent.mkdir(exist_ok=True)
+        kept.rename(venv)
+
+
+def test_uninstall_leaves_what_people_wrote(service: Machine) -> None:
+    root = service.root
+    with venv_comes_back(root):
         done = service.fer_edge("service", "uninstall")
         assert done.returncode == 0, done.stderr
         assert service.show(UNIT, "LoadState") == "not-found"
-        assert not venv.exists()
+        assert not (root / boot.VENV).exists()
         assert (root / "etc/fer-edge/config.toml").exists()
         assert (root / "var/lib/private/fer-edge/events.jsonl").exists()
         assert service.call("/root/venv/bin/python", "-m", "fer_edge", "service", "status").returncode == 1
-        venv.parent.mkdir()
-        subprocess.run(["cp", "-al", kept, venv], check=True)
-        assert service.fer_edge("service", "install").returncode == 0
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """One outside of the machine, which lets in who has the password in its credential store."""
+    if MOSQUITTO is None or not shutil.which("mosquitto_passwd"):
+        pytest.skip("mosquitto is not installed (sudo apt install mosquitto)")
+    pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (the mqtt extra)")
+    users = tmp_path / "users"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", users, USER, SECRETS["mqtt_password"]], check=True)
+    broker = Broker(tmp_path, f"allow_anonymous false\npassword_file {users}")
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+def test_forget_leaves_nothing_on_the_machine_and_nothing_at_the_broker(service: Machine, broker: Broker) -> None:
+    settings = service.root / "etc/fer-edge/config.toml"
+    spec = f"mqtt://{USER}@127.0.0.1:{broker.port}/fer/kitchen?discovery=homeassistant"
+    settings.write_text(re.sub("publish = .*", f'publish = ["{spec}"]', settings.read_text()))
+    assert service.call("systemctl", "restart", UNIT).returncode == 0
+    hub = Subscriber(broker.port, USER, SECRETS["mqtt_password"], topics="#")
+    with contextlib.closing(hub):
+        wanted = {f"fer/kitchen/{name}" for name in RETAINED}
+        until(lambda: wanted <= {topic for topic, *_ in hub.heard}, "everything that a broker keeps was said")
+        assert any(topic.startswith("homeassistant/device/") for topic, *_ in hub.heard)
+    with venv_comes_back(service.root):
         done = service.fer_edge("service", "uninstall", "--forget")
         assert done.returncode == 0, done.stderr
         # What somebody said with `systemctl edit` is not ours to remove.
         left = service.call("find", "/etc", "/opt", "/var/lib", "-path", "*fer-edge*", "-not", "-path", "*.service.d*")
         assert left.stdout == ""
         assert service.call("systemctl", "list-units", "--all", "--no-legend", "fer-edge*").stdout == ""
-    finally:
-        shutil.rmtree(venv, ignore_errors=True)
-        venv.parent.mkdir(exist_ok=True)
-        kept.rename(venv)
+    newcomer = Subscriber(broker.port, USER, SECRETS["mqtt_password"], topics="#")
+    with contextlib.closing(newcomer):
+        # The broker sends what it keeps before what comes afterwards.
+        newcomer.say("the/end", b"")
+        until(lambda: bool(newcomer.heard), "the end of what is kept")
+        assert [topic for topic, *_ in newcomer.heard] == ["the/end"]

@@ -64,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (the mqtt extra)")
     folder = tmp_path_factory.mktemp("certificates")
     blocks = re.findall(
-        r"```sh\n(.*?)```", (SAMPLE / "README.md").read_text().replace("broker.local", "localhost"), re.S
+        r"```sh(?: \w+)?\n(.*?)```", (SAMPLE / "README.md").read_text().replace("broker.local", "localhost"), re.S
     )
     authority, broker, camera, installing, *_ = blocks
     for block in (authority, broker, camera):

@@ -74,6 +74,16 @@ def test_errors_that_stay_are_not_retried(text: str) -> None:
     assert codes == {UsageError.exit_code, ConfigError.exit_code}
 
 
+def test_a_camera_that_is_away_is_waited_for_without_end(text: str) -> None:
+    parser = _UnitParser(strict=False, delimiters=("=",))
+    parser.read_string(text)
+    unit, service = parser["Unit"], parser["Service"]
+    minutes, seconds = unit["StartLimitIntervalSec"].removesuffix("min"), service["RestartSec"].removesuffix("s")
+    # systemd.unit(5): more than so many starts within the interval are refused until a person comes.
+    assert 60 * int(minutes) / int(seconds) + 1 <= int(unit["StartLimitBurst"]) < 100
+    assert service["Restart"] == "on-failure"
+
+
 @pytest.mark.parametrize("groups", [{"video", "gpio", "audio"}, {"video"}, {"audio"}, set()])
 def test_only_groups_of_this_machine_are_asked_for(groups: set[str]) -> None:
     asked = section(systemd.unit_text(groups)).get("SupplementaryGroups", "").split()

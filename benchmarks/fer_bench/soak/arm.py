@@ -49,7 +49,8 @@ def arm(scale: float = 1.0) -> dict[str, Any]:
         promises on either side; `clips`, `packages`, `emulator`, `python`.
 
     Raises:
-        FerError: no Arm system can be made here (no network, no mmdebstrap), or fer-edge fails on it.
+        UsageError: no Arm system can be made here (no network, no mmdebstrap).
+        FerError: fer-edge fails on it.
     """
     frames = max(3, round(FRAMES * scale))
     with tempfile.TemporaryDirectory(prefix="fer-bench-arm-") as name:

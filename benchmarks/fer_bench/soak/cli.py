@@ -48,6 +48,6 @@ def _row(name: str, scale: float) -> dict[str, Any]:
     began = time.monotonic()
     try:
         found = row(name, scale)
-    except FerError as error:
+    except UsageError as error:
         found = {"name": name, "target": PROMISES[name].target, "skipped": str(error)}
     return {**found, "seconds": round(time.monotonic() - began, 1)}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from fer_edge.contract.errors import FerError
+from fer_edge.contract.errors import FerError, UsageError
 from fer_edge.service import distribution
 
 MMDEBSTRAP = "mmdebstrap"
@@ -39,7 +39,7 @@ def kept(name: str, what: Sequence[object], make: Callable[[Path], None]) -> Pat
         make: called with a folder that does not exist yet.
 
     Raises:
-        FerError: it cannot be made.
+        UsageError: its folder cannot be written; `make` may raise more.
     """
     key = hashlib.sha256(json.dumps(what, default=list).encode()).hexdigest()[:12]
     folder = cache_folder() / f"{name}-{key}"
@@ -52,7 +52,7 @@ def kept(name: str, what: Sequence[object], make: Callable[[Path], None]) -> Pat
             if not folder.is_dir():
                 fresh.rename(folder)
         except OSError as error:
-            raise FerError(
+            raise UsageError(
                 f"{folder} cannot be made ({error.strerror}); set XDG_CACHE_HOME to a folder of yours"
             ) from error
         finally:
@@ -73,7 +73,7 @@ def bootstrap(
         architecture: as Debian says it; None is this machine's.
 
     Raises:
-        FerError: mmdebstrap is not installed, or fails: it needs the network once.
+        UsageError: mmdebstrap is not installed, or fails: it needs the network once.
     """
     command = [MMDEBSTRAP, f"--variant={variant}", f"--include={','.join(packages)}"]
     # Nothing here outlives a lost power supply, so dpkg need not wait for the disk.
@@ -81,8 +81,8 @@ def bootstrap(
     command += ['--aptopt=Acquire::Retries "1"', '--aptopt=Acquire::http::Timeout "30"']
     command += [f"--architectures={architecture}"] if architecture else []
     if shutil.which(MMDEBSTRAP) is None:
-        raise FerError("mmdebstrap, which makes Debian systems in a folder, is missing: apt install mmdebstrap")
-    run([*command, suite, str(folder)], f"Debian {suite} could not be made; it needs the network once")
+        raise UsageError("mmdebstrap, which makes Debian systems in a folder, is missing: apt install mmdebstrap")
+    run([*command, suite, str(folder)], f"Debian {suite} could not be made; it needs the network once", UsageError)
 
 
 def runtime_requirements(*extras: str) -> list[str]:
@@ -111,7 +111,7 @@ def install_wheels(
         dependencies: what they need, too.
 
     Raises:
-        FerError: pip fails: there is no such wheel, or no network.
+        UsageError: pip fails: there is no such wheel, or no network.
     """
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-warn-conflicts"]
     command += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python[0]}.{python[1]}"]
@@ -123,46 +123,51 @@ def install_wheels(
         constraints.writelines(f"{name}=={version}\n" for name, version in versions.items())
         constraints.flush()
         command += [f"--constraint={constraints.name}"]
-        run(command, f"wheels for {machine} and Python {python[0]}.{python[1]} could not be installed")
+        run(command, f"wheels for {machine} and Python {python[0]}.{python[1]} could not be installed", UsageError)
 
 
 def build_wheel(folder: Path) -> Path:
     """Build the wheel of this checkout into `folder` and return its path.
 
     Raises:
-        FerError: this is no checkout, or hatchling is not installed.
+        UsageError: this is no checkout, or hatchling is not installed.
     """
     checkout = Path(distribution.requirement(()))
     if not (checkout / "pyproject.toml").is_file():
-        raise FerError(f"{checkout} is no checkout of fer-edge; install it with pip install -e '.[dev]'")
+        raise UsageError(f"{checkout} is no checkout of fer-edge; install it with pip install -e '.[dev]'")
     run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
         "no wheel was built",
+        UsageError,
         cwd=checkout,
     )
     return next(folder.glob("fer_edge-*.whl"))
 
 
-def run(command: Sequence[str], trouble: str, *, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
+def run(
+    command: Sequence[str], trouble: str, error: type[FerError] = FerError, *, cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+) -> str:  # fmt: skip
     """Run a command to its end and return its output.
 
     Args:
         command: program and arguments.
         trouble: beginning of the sentence where it fails.
+        error: what is raised then.
         cwd: where it runs.
         env: its environment; None is ours.
 
     Raises:
-        FerError: it failed; the sentence holds its last message.
+        FerError: it failed; the sentence holds its last message. Of the class `error`.
     """
     try:
         done = subprocess.run(
             command, check=False, capture_output=True, text=True, errors="replace", cwd=cwd, env=env, timeout=LIMIT_S
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise FerError(f"{trouble} ({error})") from error
+    except (OSError, subprocess.TimeoutExpired) as why:
+        raise error(f"{trouble} ({why})") from why
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()
-        why = next((line for line in said if line.startswith(("E:", "ERROR"))), said[-1])
-        raise FerError(f"{trouble} ({why})")
+        last = next((line for line in said if line.startswith(("E:", "ERROR"))), said[-1])
+        raise error(f"{trouble} ({last})")
     return done.stdout

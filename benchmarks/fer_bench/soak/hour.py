@@ -12,6 +12,7 @@ import numpy as np
 
 from fer_bench.growth import growth, memory_mb
 from fer_bench.soak.simulated import SimulatedCapture
+from fer_edge.contract.errors import SourceError, UsageError
 from fer_edge.frames import SourceOptions, open_source
 from fer_edge.frames.demo import Demo
 from fer_edge.publish import SinkContext, open_sinks
@@ -36,10 +37,13 @@ def live_hour(scale: float) -> dict[str, Any]:
     """Run the loop on a simulated camera, unplugged every five minutes, with a rotated file of events.
 
     Raises:
-        SourceError: the demo's picture is not installed.
+        UsageError: the demo's picture is not installed.
     """
     frames = max(1000, round(FRAMES * scale))
-    camera = _Camera(frames)
+    try:
+        camera = _Camera(frames)
+    except SourceError as error:
+        raise UsageError(str(error)) from error
     settings = Settings(max_fps=None)
     classifier = make_classifier(settings)
     context = SinkContext(device="soak", run="0" * 6, every_frame=False, labels=classifier.labels)

@@ -9,7 +9,7 @@ from typing import Any
 
 from fer_bench import plots
 from fer_bench.environment import model_facts
-from fer_bench.soak import NOTICED_WITHIN_S
+from fer_bench.soak import NOTICED_WITHIN_S, PROMISES
 from fer_edge.contract import model_file
 from fer_edge.expressions.litert import shipped_model
 
@@ -45,6 +45,16 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip()
 
 
+def row_in_words(row: dict[str, Any]) -> tuple[str, list[str]]:
+    """A scenario of a result for a table: what was broken; how often, what was promised, what was seen."""
+    promise, figures = PROMISES[row["name"]], row.get("figures", {})
+    if "skipped" in row or "broke_off" in figures:
+        name = row["name"].replace("-", " ")
+        return name, ["", row["target"], f"not tried: {row['skipped']}" if "skipped" in row else figures["broke_off"]]
+    seen = promise.seen.format(**figures) + ("" if row["kept"] else ": **broken**")
+    return promise.broken.format(**figures), [f"{row['attempts']:,}", row["target"], seen]
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_shown(inner)}" for name, inner in value.items())
@@ -54,12 +64,13 @@ def _shown(value: Any) -> str:
 
 
 def plot(path: Path, result: dict[str, Any]) -> None:
-    """Draw how long each camera fault took to be noticed and to be healed; the other rows are counts."""
+    """Draw how long each camera fault took to be noticed, and then to be healed; the other rows are counts."""
     rows = [row for row in result["scenarios"] if row["name"] == "camera-faults" and "figures" in row]
-    faults = rows[0]["figures"]["faults"] if rows else {}
+    faults = rows[0]["figures"].get("faults", {}) if rows else {}
     with plots.drawing(path, 6.4, 3.6, "Camera faults: noticed and healed") as figure:
         axes = figure.subplots()
-        for number, (key, title) in enumerate((("noticed_s", "noticed"), ("recovered_s", "healed"))):
+        spans = {"noticed_s": "from the fault to its notice", "recovered_s": "from there to a frame"}
+        for number, (key, title) in enumerate(spans.items()):
             for at, fault in enumerate(faults.values()):
                 times = [seconds for seconds in fault[key] if seconds is not None]
                 # Side by side, so that equal times can be counted.
@@ -68,6 +79,6 @@ def plot(path: Path, result: dict[str, Any]) -> None:
                     color=plots.COLORS[number], marker=plots.MARKERS[number], label=title if at == 0 else None,
                 )  # fmt: skip
         axes.axhline(NOTICED_WITHIN_S, color=plots.GREY, linestyle="--", label="limit of noticing")
-        axes.set(ylabel="seconds after the fault", ylim=(0, None))
+        axes.set(ylabel="seconds", ylim=(0, None))
         axes.set_xticks(range(len(faults)), list(faults))
-        axes.legend()
+        figure.legend(loc="outside lower center", ncols=3)

@@ -82,9 +82,9 @@ class Part:
 STEM, MIDDLE, REST = "stem", "middle", "rest"
 STEM_MARGIN, MIDDLE_MARGIN = 1, 2
 """Of one convolution of 3x3 in front of a halving, and of four."""
-STEM_STRIP, MIDDLE_STRIP = 18, 14
-"""Most rows of a part's output that are made at once. A scan of 512x384 holds 10.2 MB and takes 3.8 ms; with 14 and
-12 it would be 9.5 MB and 4.1 ms, without strips 20.7 MB and 3.3 ms (x86-64, one thread)."""
+STEM_STRIP, MIDDLE_STRIP = 14, 12
+"""Most rows of a part's output that are made at once. A scan of 512x384 holds 9.5 MB and takes 4.1 ms; with 18 and
+14 it would be 10.2 MB and 3.8 ms, without strips 20.7 MB and 3.3 ms (x86-64, one thread)."""
 
 
 def parts(height: int, width: int) -> tuple[Part, Part]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fer_edge.contract.errors import SourceError, UsageError
+from fer_edge.contract.redaction import redact
 from fer_edge.frames.options import SourceOptions
-from fer_edge.frames.redaction import redact
 from fer_edge.seams import FrameSource
 
 __all__ = ["SourceOptions", "check_source", "list_cameras", "open_source"]

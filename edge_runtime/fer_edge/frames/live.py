@@ -28,7 +28,7 @@ FIRST_FRAME_S = 10.0
 FROZEN_S = 3.0
 """How long the driver's time stamp may stand still before the camera counts as frozen."""
 
-HUNG_S = 3.0
+HUNG_S = 2.5
 """How long a read may stay inside the driver, once there was a frame; OpenCV's V4L2 comes back after two seconds."""
 
 CLOSE_TIMEOUT_S = 0.5

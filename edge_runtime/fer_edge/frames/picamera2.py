@@ -19,8 +19,8 @@ from fer_edge.records import Frame
 READ_TIMEOUT_S = 0.8
 """How long one `read` waits for a new frame."""
 
-STALL_S = 4.0
-"""How long the camera may deliver nothing new before it counts as gone, in seconds beyond a frame's own time."""
+STALL_S = 3.0
+"""How long the camera may let readers wait before it counts as gone, in seconds beyond a frame's own time."""
 
 _OLDEST_STAMP_S = 10.0
 
@@ -109,6 +109,7 @@ class Picamera2Camera:
         self.dropped = 0
         self._stamp_ns: int | None = None
         self._frame_s = 1.0 / options.fps if options.fps else 0.0
+        self._waiting_since: float | None = None
         try:
             self._camera = self._module.Picamera2(number)
         except Exception as error:
@@ -124,7 +125,6 @@ class Picamera2Camera:
             raise SourceError(
                 f"camera {self.name} cannot be started at {width}x{height} ({error}); try --size 640x480"
             ) from error
-        self._newest = time.monotonic()
 
     def _start(self, options: SourceOptions) -> None:
         width, height = options.camera_size
@@ -157,22 +157,25 @@ class Picamera2Camera:
             SourceError: the camera stopped.
         """
         self._release()
+        # From the first read without an answer: a loop that rests between two frames is no fault of the camera.
+        since = self._waiting_since = self._waiting_since or time.monotonic()
+        left_s = since + STALL_S + self._frame_s - time.monotonic()
         try:
             # A job that timed out is still queued, and would take the next frame for nobody.
             self._job = self._job or self._camera.capture_request(wait=False)
-            request = self._job.get_result(timeout=READ_TIMEOUT_S)
+            request = self._job.get_result(timeout=min(READ_TIMEOUT_S, max(left_s, 0.0)))
             self._job, self._request = None, request
             began = time.monotonic()
             metadata = request.get_metadata()
             if not self._is_new(metadata):
                 raise TimeoutError
-            self._newest = began
+            self._waiting_since = None
             age = _age_s(self._stamp_ns)
             image = self._luma("main", self._main_size)
             small = self._luma("lores", self._lores_size)
             now = time.monotonic()
         except TimeoutError:
-            if time.monotonic() - self._newest > STALL_S + self._frame_s:
+            if time.monotonic() - since >= STALL_S + self._frame_s:
                 raise SourceError(
                     f"camera {self.name} has delivered no new frame for {STALL_S:g} s; check the ribbon cable"
                 ) from None

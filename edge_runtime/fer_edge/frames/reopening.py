@@ -16,8 +16,9 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 """Pauses before opening again, doubled each time; the first again once frames came for longer than the last pause."""
 
-WORK_LIMIT_S = 15.0
-"""How long closing or opening may take before the driver counts as hung; longer than any source's own limit."""
+CLOSE_LIMIT_S = 3.0
+OPEN_LIMIT_S = 15.0
+"""How long closing and opening may take before the driver counts as hung; the sources' own limits are shorter."""
 
 WAIT_S = 0.8
 """How long one `read` waits for a source that is being opened again."""
@@ -61,7 +62,7 @@ class Reopening:
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._worker: threading.Thread | None = None
-        self._working_since: float | None = None
+        self._work_due: float | None = None
         self._hung: SourceHungError | None = None
 
     @property
@@ -111,10 +112,10 @@ class Reopening:
                 return self._source
             if self._hung is not None:
                 raise self._hung
-            since = self._working_since
+            due = self._work_due
         if self._closing.is_set():
             raise SourceError(f"{self.name} is closed")
-        if since is not None and time.monotonic() - since > WORK_LIMIT_S:
+        if due is not None and time.monotonic() > due:
             raise SourceHungError(f"{self.name} can be neither closed nor opened again: its driver hangs; restart it")
         raise TimeoutError(f"{self.name} is still away")
 
@@ -140,13 +141,13 @@ class Reopening:
 
     def _bring_back(self, lost: FrameSource) -> None:
         said = self.trouble
-        self._working_since = time.monotonic()
+        self._work_due = time.monotonic() + CLOSE_LIMIT_S
         with contextlib.suppress(Exception):  # a camera that is gone may fail to say goodbye
             lost.close()
-        self._working_since = None
+        self._work_due = None
         while not self._closing.wait(self._pause_s):
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-            self._working_since = time.monotonic()
+            self._work_due = time.monotonic() + OPEN_LIMIT_S
             try:
                 source = self._open()
             except SourceHungError as error:
@@ -161,7 +162,7 @@ class Reopening:
                 said = str(error)
                 continue
             finally:
-                self._working_since = None
+                self._work_due = None
             self._reappear(source)
             return
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from fer_edge.contract.errors import ConfigError, UsageError
-from fer_edge.publish.secret import read_secret
+from fer_edge.contract.secret import read_secret
 from fer_edge.publish.spec import spec_options
 
 if TYPE_CHECKING:

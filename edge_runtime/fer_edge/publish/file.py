@@ -9,12 +9,14 @@ import stat
 from pathlib import Path
 
 from fer_edge.contract.errors import PublishError, UsageError
-from fer_edge.publish.background import BackgroundSink
+from fer_edge.publish.background import BackgroundSink, UndeliveredError
 from fer_edge.publish.event import Event
 from fer_edge.publish.spec import SinkContext, spec_options
 from fer_edge.seams import EventSink
 
 FORM = "file:PATH[?max_mb=10&keep=3]"
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _ADVICE = {
     errno.ENOSPC: "free some space",
@@ -85,10 +87,13 @@ class FileSink:
         """Append one line.
 
         Raises:
+            UndeliveredError: the disk is full and the event is a camera's, which goes on until there is room again.
             PublishError: disk full, folder gone, permission taken; the file still ends with a whole line.
         """
         line = event.json + b"\n"
         try:
+            if self._fd < 0:  # there was no room for a new file
+                self._open()
             opened = os.fstat(self._fd)
             if stat.S_ISREG(opened.st_mode):
                 if not self._is_at_path(opened):
@@ -97,6 +102,8 @@ class FileSink:
                     self._rotate()
             self._append(line)
         except OSError as error:
+            if error.errno in _FULL and event.result.live:
+                raise UndeliveredError(self._reason(error), again=False) from error
             raise self._sentence(error) from error
 
     def close(self) -> None:
@@ -156,6 +163,8 @@ class FileSink:
             raise
 
     def _sentence(self, error: OSError) -> PublishError:
-        return PublishError(
-            f"{self.name} cannot be written ({error.strerror}); {_ADVICE.get(error.errno or 0, 'choose another file')}"
-        )
+        return PublishError(f"{self.name} {self._reason(error)}")
+
+    @staticmethod
+    def _reason(error: OSError) -> str:
+        return f"cannot be written ({error.strerror}); {_ADVICE.get(error.errno or 0, 'choose another file')}"

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from fer_edge import __version__
 from fer_edge.contract.errors import ConfigError, UsageError
+from fer_edge.contract.secret import read_secret
 from fer_edge.publish import rule
 from fer_edge.publish.background import BackgroundSink, UndeliveredError
 from fer_edge.publish.event import Event
-from fer_edge.publish.secret import read_secret
 from fer_edge.publish.spec import SinkContext
 from fer_edge.publish.triggered import TriggeredSink
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.contract.errors import ConfigError, UsageError
-from fer_edge.frames.redaction import redact
+from fer_edge.contract.redaction import redact
 
 MAX_FILE_BYTES = 1_000_000
 """Of a settings file; it has some dozens of lines."""
@@ -59,8 +59,8 @@ class Settings:
     roi: str = setting("", "X,Y,W,H: look only there, pixels", pattern=r"^([0-9]+,[0-9]+,[1-9][0-9]*,[1-9][0-9]*)?$")
     every_frame: bool = setting(False, "publish frames without faces too")
     max_frames: int | None = setting(None, "end after so many frames", minimum=1)
-    max_fps: float | None = setting(None, "look at so many frames per second at most", exclusiveMinimum=0, maximum=240)
-    idle_fps: float | None = setting(None, "frame rate while nobody is there", exclusiveMinimum=0, maximum=240)
+    max_fps: float | None = setting(None, "look at so many frames per second at most", minimum=0.1, maximum=240)
+    idle_fps: float | None = setting(None, "frame rate while nobody is there", minimum=0.1, maximum=240)
     idle_after_s: float = setting(30.0, "nobody seen for so long is nobody there, seconds", minimum=0, maximum=86400)
     detect_width: int = setting(512, "width YuNet scans at, pixels", minimum=96, maximum=1920)
     min_face: int = setting(24, "smallest face, pixels of the frame", minimum=16, maximum=2000)

@@ -89,11 +89,24 @@ def examine(settings: Settings, around: Surroundings | None = None) -> Iterator[
         around: the machine; None is this one.
     """
     around = around or Surroundings()
+    broken: list[str] = []
+    unseen: list[str] = []
     for check in _CHECKS:
+        what = check.__name__.strip("_")
         try:
-            yield from check(settings, around)
+            for finding in check(settings, around):
+                if finding.what in WHEELS and finding.state == "stop":
+                    broken.append(finding.what)
+                yield finding
         except FerError as error:
-            yield Finding("stop", check.__name__.strip("_"), str(error), "fer-edge config check FILE")
+            yield Finding("stop", what, str(error), "fer-edge config check FILE")
+        except Exception:  # what a package that is broken raises where it is used
+            if not broken:
+                raise
+            unseen.append(what.replace("_", " "))
+    if unseen:
+        found = f"{', '.join(unseen)}: cannot be examined without {' and '.join(broken)}"
+        yield Finding("note", "not examined", found, "mend that, then: fer-edge doctor")
 
 
 def _python(settings: Settings, around: Surroundings) -> Iterator[Finding]:
@@ -110,7 +123,7 @@ def _wheels(settings: Settings, around: Surroundings) -> Iterator[Finding]:
     for package, module in WHEELS.items():
         try:
             importlib.import_module(module)
-        except ImportError as error:
+        except Exception as error:  # compiled parts that do not fit each other raise what they like
             missing = isinstance(error, ModuleNotFoundError) and error.name == module
             found = "not installed" if missing else f"cannot be imported ({error})"
             # tflite_runtime may still serve; whether it does, the model's line says.
@@ -219,7 +232,7 @@ def _cameras(settings: Settings, around: Surroundings) -> Iterator[Finding]:
 
 
 def _source(settings: Settings, around: Surroundings) -> Iterator[Finding]:
-    from fer_edge.frames.redaction import redact
+    from fer_edge.contract.redaction import redact
 
     source = _device(settings.source)
     if source.startswith(("/dev/video", "picamera2")):

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from fer_edge import __version__
 from fer_edge.contract.errors import ConfigError, MissingExtraError, PublishError
+from fer_edge.contract.secret import read_secret
 from fer_edge.health import read_health
 from fer_edge.preview import Address
 from fer_edge.publish import Sinks
-from fer_edge.publish.secret import read_secret
 from fer_edge.records import FrameResult
 
 if TYPE_CHECKING:

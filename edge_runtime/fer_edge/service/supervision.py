@@ -23,7 +23,7 @@ from fer_edge.service.notify import Notifier
 TICK_S = 0.25
 STATUS_INTERVAL_S = 5.0
 
-HUNG_S = 4.0
+HUNG_S = 3.0
 """How long a live source's `read` may take; by its contract it is a second or so."""
 
 STUCK_S = 10.0
@@ -32,7 +32,7 @@ STUCK_S = 10.0
 END_S = 5.0
 """How long a run may take to end once it was told to."""
 
-HUNG_END_S = 1.0
+HUNG_END_S = 0.5
 """The same where its camera hangs, which has taken some seconds already."""
 
 _log = logging.getLogger(__name__)

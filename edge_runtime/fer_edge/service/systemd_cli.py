@@ -21,8 +21,8 @@ def service() -> None:
     """Start fer-edge at boot, with systemd.
 
     \b
-    sudo .venv/bin/fer-edge service install                        /etc/fer-edge/config.toml
-    sudo .venv/bin/fer-edge service install --instance door        one of several cameras
+    sudo .venv/bin/fer-edge service install
+    sudo .venv/bin/fer-edge service install --instance door    one of several
     fer-edge service status
     """
 
@@ -46,8 +46,8 @@ def install(instance: str | None, path: Path | None, start: bool, dry_run: bool)
     \b
     sudo .venv/bin/fer-edge service install
     """
+    from fer_edge.contract.redaction import redact
     from fer_edge.frames import list_cameras
-    from fer_edge.frames.redaction import redact
     from fer_edge.service import systemd
 
     if not dry_run:

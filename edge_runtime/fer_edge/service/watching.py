@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge import __version__
+from fer_edge.contract.secret import read_secret
 from fer_edge.health import read_health
 from fer_edge.publish import SinkContext, Sinks
 from fer_edge.publish.event import to_event
@@ -103,12 +104,11 @@ def open_preview(
 
     Raises:
         PublishError: it cannot listen there.
-        ConfigError: the address or the token cannot be used.
+        ConfigError: the address or the token cannot be used, or the token's file cannot be read.
     """
     from fer_edge.preview import Address, Preview, PreviewOptions
-    from fer_edge.preview.access import TOKEN_VARIABLE
 
-    token = os.environ.get(TOKEN_VARIABLE)
+    token = read_secret("preview_token")
     options = PreviewOptions(
         address=Address.parse(settings.preview),
         most=settings.preview_picture,

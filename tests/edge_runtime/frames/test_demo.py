@@ -46,8 +46,9 @@ def test_it_never_runs_faster_than_its_clock_and_drops_what_nobody_read() -> Non
 
 
 @needs_picture
-def test_a_slow_demo_times_out_and_can_be_read_again() -> None:
-    demo = Demo(SourceOptions(fps=0.8, size=(64, 48)))
+def test_a_slow_demo_times_out_and_can_be_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer_edge.frames.demo._WAIT_S", 0.1)
+    demo = Demo(SourceOptions(fps=5, size=(64, 48)))
     demo.read()
     with pytest.raises(TimeoutError):
         demo.read()

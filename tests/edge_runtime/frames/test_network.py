@@ -12,10 +12,14 @@ import pytest
 
 from fer_edge.contract.errors import SourceError
 from fer_edge.frames import SourceOptions, live, open_source
+from fer_edge.frames.network import NetworkStream
 
 
 class Camera(BaseHTTPRequestHandler):
-    """Sends frames whose grey level grows by 2, at 50 a second, until `server.sending` is cleared."""
+    """Sends frames whose grey level grows by 2, at 50 a second, until `server.sending` is cleared.
+
+    After `server.good` frames those of `server.large` follow.
+    """
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -24,7 +28,8 @@ class Camera(BaseHTTPRequestHandler):
         number = 0
         try:
             while self.server.sending.is_set():  # type: ignore[attr-defined]
-                _, jpeg = cv2.imencode(".jpg", np.full((120, 160, 3), 2 * (number % 120), np.uint8))
+                shape = (120, 160) if number < self.server.good else self.server.large  # type: ignore[attr-defined]
+                _, jpeg = cv2.imencode(".jpg", np.full((*shape, 3), 2 * (number % 120), np.uint8))
                 self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\n")
                 self.wfile.write(f"Content-Length: {len(jpeg)}\r\n\r\n".encode() + jpeg.tobytes() + b"\r\n")
                 number += 1
@@ -41,6 +46,7 @@ def server() -> Iterator[ThreadingHTTPServer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
     server.sending = threading.Event()  # type: ignore[attr-defined]
     server.sending.set()  # type: ignore[attr-defined]
+    server.good, server.large = float("inf"), (0, 0)  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     yield server
@@ -82,6 +88,24 @@ def test_a_stream_is_read_live_until_it_stops_and_again_when_it_is_back(
         before = time.monotonic()
         source.close()
         assert time.monotonic() - before < 1
+
+
+def test_a_sender_cannot_fill_the_memory_with_one_picture(server: ThreadingHTTPServer) -> None:
+    server.good, server.large = 0, (3000, 6000)  # type: ignore[attr-defined]
+    with pytest.raises(SourceError, match="pictures of 6000x3000 pixels, more than 16,777,216; set a smaller"):
+        NetworkStream(f"http://127.0.0.1:{server.server_port}/video")
+
+
+def test_pictures_that_grow_later_keep_the_size_of_the_first(server: ThreadingHTTPServer) -> None:
+    server.good, server.large = 20, (600, 800)  # type: ignore[attr-defined]
+    with contextlib.closing(NetworkStream(f"http://127.0.0.1:{server.server_port}/video")) as source:
+        # Grey levels grow by 2 a frame: over 60 it is one of the large ones.
+        level, deadline = 0.0, time.monotonic() + 20
+        while level < 60 and time.monotonic() < deadline:
+            frame = source.read()
+            assert frame is not None and frame.size == (160, 120)
+            level = float(frame.image.mean())
+    assert level >= 60
 
 
 def test_an_address_where_nothing_answers_is_named_without_its_password() -> None:

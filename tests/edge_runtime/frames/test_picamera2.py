@@ -57,7 +57,8 @@ class FakeJob:
         assert timeout is not None
         if self.camera.broken:
             raise RuntimeError("camera frontend has timed out")
-        if not self.camera.delivers.wait(0.02):
+        # Impatient, since tests are; but never longer than it is asked to.
+        if not self.camera.delivers.wait(min(timeout, 0.02)):
             raise TimeoutError
         self.camera.requests.append(FakeRequest(self.camera, len(self.camera.requests) + 1))
         return self.camera.requests[-1]
@@ -239,6 +240,41 @@ def test_a_camera_that_stopped_is_reported_and_can_be_closed(
         source.read()
     source.close()
     assert fake.opened[0].calls[-3:] == ["cancel", "stop", "close"]
+
+
+def test_a_stop_is_noticed_when_the_time_is_up_and_not_a_wait_later(
+    fake: type[FakePicamera2], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    def get_result(job: FakeJob, timeout: float) -> FakeRequest:
+        waits.append(timeout)
+        time.sleep(timeout)
+        raise TimeoutError
+
+    monkeypatch.setattr(picamera2, "STALL_S", 0.2)
+    monkeypatch.setattr(picamera2, "READ_TIMEOUT_S", 0.15)
+    monkeypatch.setattr(FakeJob, "get_result", get_result)
+    source = Picamera2Camera(0, SourceOptions())
+    with pytest.raises(TimeoutError):
+        source.read()
+    with pytest.raises(SourceError, match="ribbon cable"):
+        source.read()
+    assert waits[0] == 0.15 and waits[1] <= 0.05
+
+
+def test_a_loop_that_rests_between_two_frames_is_no_fault_of_the_camera(
+    fake: type[FakePicamera2], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picamera2, "STALL_S", 0.1)
+    source = Picamera2Camera(0, SourceOptions())
+    assert source.read() is not None
+    time.sleep(0.15)
+    fake.opened[0].delivers.clear()
+    with pytest.raises(TimeoutError, match="yet"):
+        source.read()
+    fake.opened[0].delivers.set()
+    assert source.read() is not None
 
 
 def test_what_libcamera_raises_becomes_one_sentence(fake: type[FakePicamera2]) -> None:

@@ -163,10 +163,35 @@ def test_a_hang_while_it_is_opened_again_ends_it_too(opened: Callable[..., Reope
 def test_a_camera_that_cannot_even_be_closed_is_hung(
     opened: Callable[..., Reopening], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reopening, "WORK_LIMIT_S", 0.2)
+    monkeypatch.setattr(reopening, "CLOSE_LIMIT_S", 0.2)
     let_go = threading.Event()
     source = opened(Camera([frame(), SourceError("gone")], closing=lambda: bool(let_go.wait(5)) and None))
     source.read()
+    with pytest.raises(SourceHungError, match="neither closed nor opened"):
+        read_on(source)
+    let_go.set()
+
+
+def test_an_opening_that_does_not_come_back_is_hung_after_a_time_of_its_own(
+    opened: Callable[..., Reopening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reopening, "CLOSE_LIMIT_S", 0.0)
+    monkeypatch.setattr(reopening, "OPEN_LIMIT_S", 0.5)
+    opening, let_go = threading.Event(), threading.Event()
+
+    def slow() -> Camera:
+        opening.set()
+        let_go.wait(5)
+        return Camera([])
+
+    source = opened(Camera([frame(), SourceError("gone")]))
+    source._open = slow
+    source.read()
+    with pytest.raises(TimeoutError, match="gone"):
+        source.read()
+    assert opening.wait(5)
+    with pytest.raises(TimeoutError, match="away"):
+        source.read()
     with pytest.raises(SourceHungError, match="neither closed nor opened"):
         read_on(source)
     let_go.set()

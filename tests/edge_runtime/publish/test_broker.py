@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
 import ssl
 import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -150,13 +149,6 @@ def test_a_password_in_a_spec_is_refused_and_not_repeated(spec: str, context: Si
 
 
 def test_without_paho_the_extra_is_named(context: SinkContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = builtins.__import__
-
-    def refuse(name: str, *arguments: Any) -> Any:
-        if name.startswith("paho"):
-            raise ImportError(name)
-        return load(name, *arguments)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
     with pytest.raises(MissingExtraError, match=r"fer-edge\[mqtt\]"):
         open_sink("mqtt://127.0.0.1/t", context)

@@ -74,7 +74,7 @@ def test_a_command_does_not_see_our_secrets(
 def test_no_more_run_at_a_time_than_asked_for_and_the_loop_never_waits(
     opened: Callable[..., TriggeredSink], changing: Make, tmp_path: Path
 ) -> None:
-    work = script(tmp_path / "work", f"cd {tmp_path}\ntouch run$$\nsleep 0.3\nls run* | wc -l >> counts\nrm run$$\n")
+    work = script(tmp_path / "work", f"cd {tmp_path}\ntouch run$$\nsleep 0.15\nls run* | wc -l >> counts\nrm run$$\n")
     sink = opened(work, rule="parallel=2")
     began = time.monotonic()
     for seq in range(6):
@@ -90,12 +90,12 @@ def test_a_command_that_takes_too_long_is_killed_with_its_children(
     opened: Callable[..., TriggeredSink], event: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     slow = script(tmp_path / "slow", f"sleep 60 &\necho $! > {tmp_path}/child\nwait\n")
-    sink = opened(slow, rule="timeout=1")
+    sink = opened(slow, rule="timeout=0.6")
     sink.publish(event())
     until(lambda: sink.health().refused == 1, "it is killed")
     child = Path("/proc") / (tmp_path / "child").read_text().strip()
     until(lambda: not child.exists() or "(sleep) Z" in (child / "stat").read_text(), "its child is gone too")
-    assert "command slow took over 1 s and was killed" in caplog.text
+    assert "command slow took over 0.6 s and was killed" in caplog.text
     sink.close()
 
 

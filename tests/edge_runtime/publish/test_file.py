@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_disk import mounted
 
 from fer_edge.contract.errors import PublishError
 from fer_edge.publish import Event
+from fer_edge.publish.background import BackgroundSink
 from fer_edge.publish.file import FileSink
+from results import result
 
 Checked = Callable[[bytes], dict[str, Any]]
 Make = Callable[..., Event]
@@ -152,25 +157,16 @@ def test_a_named_pipe_that_nobody_reads_does_not_hold_the_loop(tmp_path: Path, e
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
 def test_a_device_that_is_always_full_is_one_sentence(event: Make) -> None:
     opened = sink(Path("/dev/full"))
-    with pytest.raises(PublishError, match=r"No space left on device.*free some space"):
-        opened.publish(event())
+    with pytest.raises(PublishError, match=r"^file /dev/full cannot be .*No space left on device.*free some space"):
+        opened.publish(event(result(name="clip.mkv#1")))
     opened.close()
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if shutil.which("mount") is None:
-        pytest.skip("no small disk: mount is not installed (Debian package mount)")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"no small disk: mount needs root ({mounted.stderr.strip()})")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    with mounted(tmp_path / "disk", "64k") as folder:
+        yield folder
 
 
 def test_a_disk_that_runs_full_loses_no_line_that_was_written(small_disk: Path, event: Make, checked: Checked) -> None:
@@ -179,13 +175,37 @@ def test_a_disk_that_runs_full_loses_no_line_that_was_written(small_disk: Path, 
     written = 0
     with pytest.raises(PublishError, match=f"{path} cannot be written .No space left on device.; free some space"):
         while written < 1000:
-            opened.publish(event(seq=written))
+            opened.publish(event(result(seq=written, name=f"clip.mkv#{written}")))
             written += 1
 
     assert written > 50
     assert path.read_bytes().endswith(b"\n")  # no half line
     assert [checked(line)["seq"] for line in path.read_bytes().splitlines()] == list(range(written))
     opened.close()
+
+
+@pytest.mark.parametrize("max_bytes", [10_000_000, 10], ids=["appending", "rotating"])
+def test_a_camera_goes_on_while_the_disk_is_full_and_writes_again_when_there_is_room(
+    small_disk: Path, event: Make, caplog: pytest.LogCaptureFixture, max_bytes: int
+) -> None:
+    other, path = small_disk / "other", small_disk / "out.jsonl"
+    opened = BackgroundSink(sink(path, max_bytes=max_bytes, keep=1))
+    with contextlib.suppress(OSError), other.open("wb", buffering=0) as stream:
+        while True:
+            stream.write(b"x" * 512)
+    seq = 0
+    while opened.health().refused < 20:
+        opened.publish(event(seq=seq))
+        seq += 1
+        time.sleep(0.001)
+        assert seq < 10_000, "the disk is not full"
+    assert len(caplog.messages) == 1
+    assert re.search(r"No space left on device\); free some space; this is said once", caplog.text)
+    other.unlink()
+    opened.publish(event(seq=seq))
+    opened.close()
+    assert numbers(path)[-1] == seq
+    assert path.read_bytes().endswith(b"\n")
 
 
 def test_a_read_only_disk_is_one_sentence_and_keeps_its_content(small_disk: Path, event: Make) -> None:

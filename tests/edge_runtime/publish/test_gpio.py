@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -77,13 +77,6 @@ def test_where_there_are_no_pins_it_says_what_to_install(context: SinkContext, m
 
 
 def test_without_gpiozero_the_extra_is_named(context: SinkContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = builtins.__import__
-
-    def refuse(name: str, *arguments: Any) -> Any:
-        if name.startswith("gpiozero"):
-            raise ImportError(name)
-        return load(name, *arguments)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setitem(sys.modules, "gpiozero", None)
     with pytest.raises(MissingExtraError, match=r"fer-edge\[gpio\]"):
         open_sink("gpio:17=happy", context)

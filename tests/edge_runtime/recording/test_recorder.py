@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_disk import mounted
 
 from fer_edge.contract.errors import PublishError
 from fer_edge.contract.labels import FER2013_LABELS
@@ -150,16 +150,8 @@ def test_a_slow_disk_costs_frames_and_not_the_loop(tmp_path: Path, monkeypatch: 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if shutil.which("mount") is None:
-        pytest.skip("no small disk: mount is not installed (Debian package mount)")
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"no small disk: mount needs root ({mounted.stderr.strip()})")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    with mounted(tmp_path / "disk", "256k") as folder:
+        yield folder
 
 
 def test_a_full_disk_ends_the_recording_with_whole_frames_and_not_the_run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,6 +82,41 @@ def test_missing_and_broken_wheels_stop_the_job(root: Path, monkeypatch: pytest.
     assert found["opencv-python-headless"].state == "stop"
     assert "libGL.so.1" in found["opencv-python-headless"].found
     assert "--force-reinstall opencv-python-headless" in found["opencv-python-headless"].mend
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("raise ImportError('numpy._core.multiarray failed to import')", "numpy._core.multiarray failed to import"),
+        ("raise AttributeError('_ARRAY_API not found')", "_ARRAY_API not found"),
+        (None, "not installed"),
+    ],
+)
+def test_a_numpy_that_cannot_be_imported_is_a_line_and_no_traceback(
+    tmp_path: Path, source: str | None, said: str
+) -> None:
+    # A module that finds itself first on the path stands for the one in site-packages.
+    (tmp_path / "numpy.py").write_text(source or "raise ModuleNotFoundError(\"No module named 'numpy'\", name='numpy')")
+    done = subprocess.run(
+        [sys.executable, "-m", "fer_edge", "doctor"], env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr + done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("STOP  numpy ")]
+    assert said in line
+    # What can be examined all the same is.
+    assert "ok    python " in done.stdout and "ok    click " in done.stdout
+    assert "cannot be examined without numpy" in done.stdout
+
+
+def test_a_fault_of_the_doctors_own_is_not_hidden(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(spec: str) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("fer_edge.service.check.check_source", wrong)
+    with pytest.raises(ZeroDivisionError):
+        findings(root)
 
 
 @pytest.mark.parametrize(

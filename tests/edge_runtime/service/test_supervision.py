@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 from fakes import BrightnessDetector, LevelClassifier, ListSource, scene
 
+from fer_bench.soak import NOTICED_WITHIN_S
 from fer_edge.contract.errors import SourceHungError
 from fer_edge.contract.labels import FER2013_LABELS
 from fer_edge.expressions.smoothing import Smoother
 from fer_edge.faces.tracking import Tracker
+from fer_edge.frames import live, network, picamera2
 from fer_edge.loop import Loop
 from fer_edge.publish.health import SinkHealth
 from fer_edge.service import supervision
@@ -183,6 +185,30 @@ def test_after_a_hang_the_process_ends_without_the_interpreters_help(systemd: Sy
     with pytest.raises(SourceHungError), run.supervisor:
         raise SourceHungError("it hangs inside its driver")
     assert run.ended == [1]
+
+
+def test_outputs_that_do_not_let_go_get_little_time_after_a_hang(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervision, "HUNG_END_S", 0.2)
+    assert supervision.END_S > 2, "what other ends get"
+    hung = SourceHungError("it hangs inside its driver")
+    run.watch()
+    run.supervisor.ending(SourceHungError, hung)
+    until(lambda: run.ended == [1], within_s=2.0)
+
+
+def test_every_fault_of_a_camera_is_noticed_a_second_before_it_has_to_be() -> None:
+    hung_s = max(live.LiveCapture.hung_s, network.NetworkStream.hung_s)
+    noticed_s = {
+        "gone": live.GRACE_S,
+        "network gone": network.READ_TIMEOUT_MS / 1e3,
+        "frozen": live.FROZEN_S,
+        "camera module": picamera2.STALL_S,
+        # To the end of the process, since nothing else helps; the supervisor looks once a tick.
+        "hung": hung_s + supervision.HUNG_END_S + supervision.TICK_S,
+        "hung elsewhere": supervision.HUNG_S + supervision.TICK_S,
+    }
+    assert max(noticed_s.values()) <= NOTICED_WITHIN_S - 1, noticed_s
+    assert hung_s > network.READ_TIMEOUT_MS / 1e3 > 2, "OpenCV and FFmpeg give up first where they can"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -3,7 +3,7 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_edge.frames.redaction import redact
+from fer_edge.contract.redaction import redact
 
 SECRET = st.text(string.ascii_letters + string.digits + string.punctuation, min_size=1)
 
