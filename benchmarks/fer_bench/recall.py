@@ -20,6 +20,9 @@ from fer_edge.service.config import Settings
 from fer_edge.service.run import make_classifier, make_detector, make_loop
 from fer_train.significance import wilson_interval
 
+REFERENCE_SCORE = 0.5
+"""Least score of a face that the reference believes in, having one frame to go by."""
+
 SAME_FACE = 0.5
 """Intersection over union above which two boxes are of one face."""
 
@@ -93,7 +96,7 @@ def reference(frames: Sequence[Frame], min_face: int) -> list[list[Box]]:
     weights = find_yunet()
     if weights is None:
         raise DetectorError("the reference needs YuNet's weights; run: fer-edge model pull yunet")
-    detector = YuNetDetector(weights, width=frames[0].image.shape[1], min_face=min_face)
+    detector = YuNetDetector(weights, width=frames[0].image.shape[1], min_face=min_face, least_score=REFERENCE_SCORE)
     # A camera's small stream must not stand in for the full frame.
     return [[found.box for found in detector.scan(dataclasses.replace(frame, small=None))] for frame in frames]
 

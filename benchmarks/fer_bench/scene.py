@@ -13,6 +13,7 @@ from fer_bench import plots, scenes
 from fer_bench.accuracy import classify, data_facts
 from fer_bench.environment import model_facts
 from fer_bench.pipeline import DecodedFrames, detector_facts, settings_facts
+from fer_bench.recall import REFERENCE_SCORE
 from fer_bench.scenes import Placement, Stage
 from fer_bench.statistics import paired_interval
 from fer_edge.contract.errors import DetectorError
@@ -84,7 +85,7 @@ def full_scan(
     weights = find_yunet()
     if weights is None:
         raise DetectorError("the reference needs YuNet's weights; run: fer-edge model pull yunet")
-    reference = YuNetDetector(weights, width=scenes.WIDTH, min_face=min_face)
+    reference = YuNetDetector(weights, width=scenes.WIDTH, min_face=min_face, least_score=REFERENCE_SCORE)
     stage = Stage()
     found = np.empty(len(split), bool)
     for row, placement in enumerate(placements):

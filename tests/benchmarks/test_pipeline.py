@@ -35,7 +35,8 @@ def test_decoding_stops_at_max_frames(clip):
 def test_the_stages_of_a_frame_add_up_to_the_whole(clip, model, tmp_path):
     settings = config.load(flags={"source": str(clip), "every_frame": True, "detector": "haar"}, environment={})
     frames = pipeline.decode(settings)
-    times, found = pipeline.time_loop(settings, frames, make_detector(settings), litert.load(model), tmp_path / "events.jsonl")
+    detector, classifier = make_detector(settings), litert.load(model)
+    times, found = pipeline.time_loop(settings, frames, detector, classifier, tmp_path / "events.jsonl")
     detect, classify, other, publish, total = times
     assert times.shape == (5, 6)
     assert np.all(detect + classify + other + publish <= total + 1e-6)

@@ -11,7 +11,7 @@ import click
 from fer_bench.commands import finish, json_option, plot_option
 from fer_bench.soak import PROMISES, SCENARIOS, row
 from fer_edge.contract.commands import Command
-from fer_edge.contract.errors import FerError, QualityError
+from fer_edge.contract.errors import QualityError, UsageError
 
 
 @click.command(cls=Command)
