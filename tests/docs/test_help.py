@@ -13,7 +13,7 @@ import fer_convert.cli
 import fer_edge.cli
 import fer_train.cli
 
-LINES, COLUMNS = 40, 100
+LINES, COLUMNS = 40, 80
 PROGRAMS = {
     "fer-edge": fer_edge.cli.main,
     "fer-train": fer_train.cli.main,

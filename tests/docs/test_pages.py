@@ -25,6 +25,7 @@ TROUBLE = ROOT / "docs" / "troubleshooting"
 LOG_LINES = [(block.place, line) for block in blocks("log") for line in block.text.splitlines()]
 _HOLE = re.compile(r"%[.\d]*[sdfg]|%%")
 _LEVEL = re.compile(r"^(?:(?:INFO|WARNING|ERROR|CRITICAL) |fer-edge: )")
+MAX_PICTURE_BYTES = 200_000
 MIN_LITERAL = 6
 """Characters that a piece of a message needs for its being found to mean something."""
 
@@ -104,6 +105,12 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert there.is_relative_to(ROOT)
         if anchor:
             assert anchor in _anchors(there), f"{target} has no such heading"
+
+
+def test_pictures_load_at_once() -> None:
+    pictures = [path for path in (ROOT / "docs").rglob("*") if path.suffix in (".png", ".svg", ".jpg", ".gif")]
+    assert pictures
+    assert not {path.name: path.stat().st_size for path in pictures if path.stat().st_size > MAX_PICTURE_BYTES}
 
 
 def test_the_references_are_what_the_code_says() -> None:

@@ -13,9 +13,6 @@ from http.cookies import CookieError, SimpleCookie
 from fer_edge.contract.errors import ConfigError, PublishError
 from fer_edge.preview.http import Request
 
-TOKEN_VARIABLE = "FER_EDGE_PREVIEW_TOKEN"
-"""Keeps the token the same from one start to the next; without it each start makes its own."""
-
 MIN_TOKEN_CHARACTERS = 16
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]+", re.ASCII)
@@ -84,7 +81,7 @@ class Access:
     Args:
         loopback: whether the page listens on loopback alone.
         name: one more host name under which the page is reached, or empty.
-        token: the secret, at least 16 letters, digits or `._~-`; None makes one.
+        token: the secret, at least 16 letters, digits or `._~-`; None makes one at each start.
 
     Raises:
         ConfigError: the token is too short or cannot stand in an address.
@@ -93,8 +90,8 @@ class Access:
     def __init__(self, *, loopback: bool, name: str = "", token: str | None = None) -> None:
         if token is not None and (len(token) < MIN_TOKEN_CHARACTERS or not _TOKEN.fullmatch(token)):
             raise ConfigError(
-                f"{TOKEN_VARIABLE} needs at least {MIN_TOKEN_CHARACTERS} letters, digits or any of . _ ~ -; "
-                "make one with: openssl rand -hex 16"
+                f"the live page's token (FER_EDGE_PREVIEW_TOKEN) needs at least {MIN_TOKEN_CHARACTERS} letters, digits "
+                "or any of . _ ~ -; make one with: openssl rand -hex 16"
             )
         self.token = None if loopback else token or secrets.token_urlsafe(MIN_TOKEN_CHARACTERS)
         self._loopback = loopback

@@ -32,6 +32,12 @@ PICTURED = MODES[:2]
 INTERVAL_S = 1 / 15
 """Least time between two pictures on average, seconds: no eye misses more, and the loop has better to do."""
 
+POLL_S = 0.015
+"""How often the page looks for a frame from the loop, seconds: waking it would cost the loop as much as the copy."""
+
+STALE_S = 0.5
+"""A frame that was left so long ago, when the last viewer had just gone, is not shown to the next one."""
+
 TICK_S = 0.5
 STATUS_S = 1.0
 RATE_S = 2.0
@@ -62,8 +68,8 @@ class Preview:
     """Serves the live page until it is closed.
 
     While nobody watches, `show` stores one reference. While somebody does, it copies the picture of at
-    most 15 frames a second; encoding and sending happen in the page's own thread, once for all viewers,
-    and a frame that comes while the last is still being encoded is left out.
+    most 15 frames a second, whenever the page has asked for one; encoding and sending happen in the page's
+    own thread, once for all viewers, and frames that come meanwhile are left out.
 
     Args:
         options: where and for whom.
@@ -88,13 +94,15 @@ class Preview:
         self._modes = MODES[MODES.index(options.most) :]
         self._mode = options.most
         self._newest: tuple[FrameResult, float] | None = None
+        # Whoever holds the turn uses the snapshot: the page asks, the loop leaves a frame, the page asks again.
+        self._asked = False
+        self._left: tuple[FrameResult, bool, float] | None = None
         self._snapshot = Snapshot()
         self._boxes: deque[tuple[float, tuple[Box, ...]]] = deque()
         self._history = History()
         self._seen: deque[tuple[float, int]] = deque()
-        self._watched = self._pictures_wanted = self._busy = False
-        self._due = 0.0
-        self._stopping = asyncio.Event()
+        self._watched = self._pictures_wanted = False
+        self._attended, self._stopping = asyncio.Event(), asyncio.Event()
         self._server = Server(
             self._access,
             greeting=self._greeting,
@@ -128,15 +136,13 @@ class Preview:
         """
         now = time.monotonic()
         self._newest = (result, now)
-        if not self._watched or self._busy or now < self._due:
+        if not (self._asked and self._watched):
             return
-        self._due = max(self._due, now - INTERVAL_S) + INTERVAL_S
+        self._asked = False
         pictured = self._pictures_wanted and frame is not None
         if pictured and frame is not None:
             self._snapshot.take(frame)
-        self._busy = True
-        with contextlib.suppress(RuntimeError):  # the page may have stopped meanwhile
-            self._loop.call_soon_threadsafe(self._send, result, pictured)
+        self._left = (result, pictured, now)
 
     def close(self) -> None:
         """Tell the viewers and stop serving, within a second; may be called twice."""
@@ -156,18 +162,18 @@ class Preview:
 
     async def _serve(self) -> None:
         listener = await self._server.start(self._listening)
-        ticking = asyncio.create_task(self._tick())
+        working = {asyncio.create_task(self._tick()), asyncio.create_task(self._paint())}
         stopping = asyncio.create_task(self._stopping.wait())
-        done, _ = await asyncio.wait({ticking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({*working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         self._watched = False
         listener.close()
         self._server.send_event("bye", "{}")
         await self._server.stop(CLOSE_S)
-        for task in (ticking, stopping):
+        for task in (*working, stopping):
             task.cancel()
-        await asyncio.gather(ticking, stopping, return_exceptions=True)
-        if ticking in done:
-            ticking.result()
+        await asyncio.gather(*working, stopping, return_exceptions=True)
+        for task in working & done:
+            task.result()
 
     async def _tick(self) -> None:
         told = 0.0
@@ -185,21 +191,34 @@ class Preview:
                 told = now
                 self._server.send_event("status", _json(self._state(now)))
 
-    def _send(self, result: FrameResult, pictured: bool) -> None:
-        try:
-            mode = self._mode
-            pictured = pictured and mode in PICTURED
+    async def _paint(self) -> None:
+        self._asked = True
+        due = 0.0
+        while True:
+            await self._attended.wait()
+            if self._left is None:
+                await asyncio.sleep(POLL_S)
+                continue
+            (result, pictured, arrived), self._left = self._left, None
             now = time.monotonic()
-            self._boxes.append((now, tuple(face.box for face in result.faces)))
-            while now - self._boxes[0][0] > BLUR_S:
-                self._boxes.popleft()
-            view = self._snapshot.view if pictured else None
-            if pictured:
-                self._server.send_picture(result.seq, self._snapshot.jpeg(self._blurred(mode)))
-            data = {"event": self._describe(result), "view": view, "mode": mode}
-            self._server.send_event("result", _json(data))
-        finally:
-            self._busy = False
+            if now - arrived < STALE_S:
+                self._send(result, pictured)
+            due = max(due, now - INTERVAL_S) + INTERVAL_S
+            await asyncio.sleep(due - time.monotonic())
+            self._asked = True
+
+    def _send(self, result: FrameResult, pictured: bool) -> None:
+        mode = self._mode
+        pictured = pictured and mode in PICTURED
+        now = time.monotonic()
+        self._boxes.append((now, tuple(face.box for face in result.faces)))
+        while now - self._boxes[0][0] > BLUR_S:
+            self._boxes.popleft()
+        view = self._snapshot.view if pictured else None
+        if pictured:
+            self._server.send_picture(result.seq, self._snapshot.jpeg(self._blurred(mode)))
+        data = {"event": self._describe(result), "view": view, "mode": mode}
+        self._server.send_event("result", _json(data))
 
     def _blurred(self, mode: str) -> Iterator[Box]:
         if mode == "blurred":
@@ -237,6 +256,10 @@ class Preview:
     def _count(self) -> None:
         self._watched = bool(self._server.viewers(EVENTS) or self._server.viewers(PICTURES))
         self._pictures_wanted = self._mode in PICTURED and self._server.viewers(PICTURES) > 0
+        if self._watched:
+            self._attended.set()
+        else:
+            self._attended.clear()
 
 
 def _json(data: Mapping[str, Any]) -> str:

@@ -47,15 +47,26 @@ _NO_TOKEN = """<!doctype html><html lang="en"><meta charset="utf-8"><title>fer-e
 
 
 class Outbox:
-    """What one viewer has still to be sent: the newest message of each kind, so it never grows."""
+    """What one viewer has still to be sent: the newest message of each kind, so it never grows.
 
-    def __init__(self) -> None:
+    While the viewer keeps up, a message goes straight to the connection: no task has to wake for it.
+
+    Args:
+        writer: the connection.
+    """
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
         self._pending: dict[str, bytes] = {}
         self._changed = asyncio.Event()
         self._closed = False
 
     def put(self, kind: str, message: bytes) -> None:
-        """Add a message in place of the last of its kind, if that was not taken yet."""
+        """Send a message, or keep it in place of the last of its kind while the viewer is behind."""
+        transport = self._writer.transport
+        if not (self._pending or self._closed or transport.is_closing() or transport.get_write_buffer_size()):
+            self._writer.write(message)
+            return
         self._pending.pop(kind, None)
         self._pending[kind] = message
         self._changed.set()
@@ -65,15 +76,19 @@ class Outbox:
         self._pending.clear()
 
     def close(self) -> None:
-        """No more comes; what is pending can still be taken."""
+        """No more comes; what is pending is still sent."""
         self._closed = True
         self._changed.set()
 
-    async def take(self) -> bytes:
-        """All that is pending, as soon as there is something; nothing at the end."""
+    async def behind(self) -> bool:
+        """Wait until something is pending; False at the end."""
         while not self._pending and not self._closed:
             self._changed.clear()
             await self._changed.wait()
+        return bool(self._pending)
+
+    def take(self) -> bytes:
+        """All that is pending."""
         messages = b"".join(self._pending.values())
         self._pending.clear()
         return messages
@@ -216,17 +231,17 @@ class Server:
         self._waiting.pop(task, None)
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         writer.transport.set_write_buffer_limits(high=0)
-        outbox = Outbox()
+        outbox = Outbox(writer)
         outboxes[outbox] = task
         leaving = asyncio.create_task(_cancel_when_gone(reader, task))
         try:
             self._audience()
             if request.path == EVENTS:
                 outbox.put("greeting", self._greeting())
-            while message := await outbox.take():
-                writer.write(message)
+            while await outbox.behind():
                 async with asyncio.timeout(STALL_S):
                     await writer.drain()
+                writer.write(outbox.take())
         finally:
             leaving.cancel()
             del outboxes[outbox]

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import re
-import shutil
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from live_page import Page, frame
+from browser import DESK, PHONE, dress, keep, opened, seq, state, text, until
+from live_page import Page, feeding
 
 from fer_edge.contract.errors import SourceError
 from fer_edge.contract.labels import FER2013_LABELS
@@ -24,32 +21,8 @@ from fer_edge.preview import Address
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[3]
-OUTPUT = ROOT / "test-output" / "preview"
-DESK, PHONE = (1440, 960), (390, 844)
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("FER_EDGE_")}
 ENVIRONMENT["FER_EDGE_DEVICE"] = "pi-kitchen"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A headless Chromium."""
-    driver, binary = shutil.which("chromedriver"), shutil.which("chromium")
-    if driver is None or binary is None:
-        pytest.skip("no browser: install Debian's chromium and chromium-driver")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(driver))
-    try:
-        yield browser
-    finally:
-        browser.quit()
 
 
 @pytest.fixture(scope="module")
@@ -112,58 +85,6 @@ def browser(chromium: Any, url: str) -> Any:
     return opened(chromium, url)
 
 
-def opened(browser: Any, url: str) -> Any:
-    dress(browser, DESK, "light")
-    browser.get(url)
-    until(lambda: state(browser) == "live" and seq(browser))
-    return browser
-
-
-def dress(browser: Any, size: tuple[int, int], scheme: str) -> None:
-    browser.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    )
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE},
-    )
-
-
-def keep(browser: Any, name: str) -> None:
-    OUTPUT.mkdir(parents=True, exist_ok=True)
-    shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
-    (OUTPUT / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
-
-
-def until(condition: Callable[[], Any], limit_s: float = 40.0) -> Any:
-    deadline = time.monotonic() + limit_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.1)
-    return found
-
-
-def text(browser: Any, selector: str) -> str:
-    return str(browser.execute_script("return document.querySelector(arguments[0])?.innerText ?? ''", selector))
-
-
-def state(browser: Any) -> str:
-    return str(browser.execute_script("return document.getElementById('state').dataset.state"))
-
-
-def seq(browser: Any) -> str:
-    """A digest of what the canvas shows; empty where it shows nothing."""
-    return str(
-        browser.execute_script(
-            "const c = document.getElementById('picture');"
-            "const d = c.getContext('2d').getImageData(0, c.height >> 1, c.width, 2).data;"
-            "let sum = 0, any = 0;"
-            "for (let i = 0; i < d.length; i += 7) { sum = (sum * 31 + d[i]) % 1000000007; any |= d[i]; }"
-            "return any ? String(sum) : ''"
-        )
-    )
-
-
 def notice(browser: Any) -> str:
     return text(browser, "#notice")
 
@@ -172,26 +93,6 @@ def is_grey(browser: Any) -> bool:
     stage = "document.getElementById('stage').classList.contains('stale')"
     picture = "getComputedStyle(document.getElementById('picture')).filter.includes('grayscale')"
     return bool(browser.execute_script(f"return {stage} && {picture}"))
-
-
-@contextlib.contextmanager
-def feeding(page: Page) -> Iterator[threading.Event]:
-    """A loop of thirty frames a second for as long as the event is set."""
-    going, ended = threading.Event(), threading.Event()
-    going.set()
-
-    def feed() -> None:
-        while not ended.wait(1 / 30):
-            if going.is_set():
-                page.show(frame(50 + page.seq % 100))
-
-    feeder = threading.Thread(target=feed)
-    feeder.start()
-    try:
-        yield going
-    finally:
-        ended.set()
-        feeder.join()
 
 
 def test_the_picture_moves_and_a_face_is_read(demo: Any) -> None:
@@ -302,7 +203,6 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Any) -> None:
     until(lambda: browser.find_elements("css selector", ".face"))
     for scheme in ("light", "dark"):
         dress(browser, PHONE, scheme)
-        time.sleep(0.3)
         keep(browser, f"phone-{scheme}")
     width, view = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
     assert width <= view == PHONE[0]

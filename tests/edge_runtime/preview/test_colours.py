@@ -57,3 +57,16 @@ def test_other_labels_take_the_palette_in_turn() -> None:
     colours = label_colours(["awe", "boredom", "happy"])
     assert colours["happy"] == label_colours(FER2013_LABELS)["happy"]
     assert all(one != other for one, other in itertools.combinations(colours.values(), 2))
+
+
+def mixed(ink: str, ground: str, opacity: float) -> str:
+    parts = [(int(ink[at : at + 2], 16), int(ground[at : at + 2], 16)) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(opacity * over + (1 - opacity) * under):02x}" for over, under in parts)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_what_is_stale_can_still_be_read(theme: str) -> None:
+    colours = themes()[theme]
+    (opacity,) = re.findall(r"\.stale-data [^{]*\{ opacity: (\.\d+);", CSS)
+    shown = mixed(colours["muted"], colours["surface"], float(opacity))
+    assert contrast(shown, colours["surface"]) >= 4.5

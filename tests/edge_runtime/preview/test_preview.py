@@ -109,6 +109,20 @@ def test_nothing_is_copied_or_encoded_while_nobody_watches(page: Page, monkeypat
     assert not described
 
 
+def test_nothing_is_copied_once_the_last_viewer_has_gone(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    with page.stream("/stream.mjpg") as film:
+        page.until(film, b"--frame")
+    deadline = time.monotonic() + 5
+    while page.preview._watched and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr("fer_edge.preview.picture.Snapshot.take", lambda self, shown: pytest.fail("it was copied"))
+        for _ in range(50):
+            page.show()
+    with page.stream("/stream.mjpg") as film:
+        page.until(film, b"--frame")
+
+
 def test_only_boxes_are_sent_where_only_events_are_watched(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[object] = []
     monkeypatch.setattr("fer_edge.preview.picture.Snapshot.take", lambda self, shown: taken.append(shown))

@@ -1,6 +1,7 @@
 // One card a face: the stable label, and the probability of each.
 
 const MOST = 6; // cards; a crowd is only counted
+const ROOMY = 2; // more are drawn smaller, side by side
 
 export class Faces {
   constructor(element) {
@@ -24,6 +25,7 @@ export class Faces {
       this.cards.delete(id);
     }
     this.empty.hidden = faces.length > 0;
+    this.element.classList.toggle("many", faces.length > ROOMY);
     this.more.textContent = faces.length > MOST ? `and ${faces.length - MOST} more` : "";
     if (faces.length > MOST) this.element.append(this.more);
     else this.more.remove();

@@ -32,14 +32,16 @@ export class Stage {
     for (const face of faces) {
       gone.delete(face.id);
       const mark = this.marks.get(face.id) ?? this.add(face.id);
-      const [x, y, width, height] = face.box;
-      const percent = (value, whole) => `${(100 * value) / whole}%`;
-      mark.box.style.left = percent(x - view[0], view[2]);
-      mark.box.style.top = percent(y - view[1], view[3]);
-      mark.box.style.width = percent(width, view[2]);
-      mark.box.style.height = percent(height, view[3]);
+      const [left, right] = visible(face.box[0] - view[0], face.box[2], view[2]);
+      const [top, bottom] = visible(face.box[1] - view[1], face.box[3], view[3]);
+      const percent = (share) => `${100 * share}%`;
+      mark.box.style.left = percent(left);
+      mark.box.style.top = percent(top);
+      mark.box.style.width = percent(right - left);
+      mark.box.style.height = percent(bottom - top);
       mark.box.style.setProperty("--colour", colours[face.stable] ?? "#ffffff");
-      mark.box.classList.toggle("low", (y - view[1]) / view[3] < 0.08);
+      mark.box.classList.toggle("low", top < 0.08);
+      mark.box.classList.toggle("far", left > 0.6);
       mark.label.textContent = face.stable;
       const share = face.probabilities[face.stable];
       mark.share.textContent = share === undefined ? "" : `${Math.round(100 * share)} %`;
@@ -73,4 +75,10 @@ export class Stage {
     this.notice.textContent = title;
     if (detail) this.notice.append(Object.assign(document.createElement("small"), { textContent: detail }));
   }
+}
+
+// Where a box begins and ends, in shares of the picture: what lies outside would take the label with it.
+function visible(start, size, whole) {
+  const clipped = (at) => Math.min(1, Math.max(0, at / whole));
+  return [clipped(start), clipped(start + size)];
 }

@@ -1,6 +1,6 @@
 // What each face showed over the last minutes.
 
-const ROWS = 5;
+const ROWS = 6; // as many as there are cards
 const GAP_S = 2; // as on the server: who was away for longer begins a new stretch
 
 export class Timeline {
@@ -48,7 +48,7 @@ export class Timeline {
     const began = now - this.span;
     this.stretches = this.stretches.filter((stretch) => stretch.end > began);
     for (const [id, stretch] of this.open) if (stretch.end <= began) this.open.delete(id);
-    const latest = [...this.open.entries()].sort(([a, one], [b, other]) => other.end - one.end || b - a);
+    const latest = [...this.open.entries()].sort(([a, one], [b, other]) => other.end - one.end || a - b);
     const ids = latest.slice(0, ROWS).map(([id]) => id).sort((a, b) => a - b);
     for (const [id, row] of this.rows) {
       if (!ids.includes(id)) {
