@@ -6,7 +6,7 @@ Whatever the page shows lies in it as JSON, too: the content of its `<script id=
 from __future__ import annotations
 
 import functools
-import importlib
+import importlib.util
 import io
 import json
 import tempfile
@@ -28,6 +28,7 @@ KINDS = {
     "latency": "The classifier alone",
     "pipeline": "The whole loop on a clip",
     "accuracy": "Accuracy",
+    "robustness": "Other boxes, other light",
     "scene": "Faces in a scene",
     "recall": "Faces found",
     "framing": "Framing of the crop",
@@ -37,8 +38,11 @@ KINDS = {
     "preview": "What the live page costs",
     "peers": "Beside others",
     "predict": "Predictions for boards nobody has measured",
+    "reliability": "What it survives",
 }
 """Kinds of results in the order in which they are shown, and their headings; others follow as plain JSON."""
+
+_MODULES = {"reliability": "soak.report"}
 
 
 def measure(
@@ -112,6 +116,8 @@ def write(
     before = _previous(beside)
     machine = found[0]["machine"]
     board = machine["board"] or machine["cpu"]
+    if importlib.util.find_spec("matplotlib") is None:
+        missing = [*missing, "Plots are left out, since matplotlib is not installed here; run: pip install matplotlib."]
     sections = [page.section("Machine", _machine(found, health), *(page.paragraph(text) for text in missing))]
     for kind in dict.fromkeys([*KINDS, *(result["kind"] for result in found)]):
         shown = [result for result in found if result["kind"] == kind]
@@ -126,7 +132,7 @@ def write(
 
 def _lead(found: Sequence[dict[str, Any]]) -> str:
     said = [
-        f"{result['loop']['frames_per_s']:.0f} frames/s with {result['detector']['name']}"
+        f"{result['loop']['frames_per_s']:.0f} frames/s of {result['data']['file']} with {result['detector']['name']}"
         for result in found
         if result["kind"] == "pipeline"
     ]
@@ -165,7 +171,9 @@ def _machine(found: Sequence[dict[str, Any]], health: Mapping[str, Mapping[str, 
 
 
 def _pieces(result: dict[str, Any]) -> Iterable[Html]:
-    benchmark = importlib.import_module(f"fer_bench.{result['kind']}") if result["kind"] in KINDS else None
+    benchmark = None
+    if result["kind"] in KINDS:
+        benchmark = importlib.import_module(f"fer_bench.{_MODULES.get(result['kind'], result['kind'])}")
     if benchmark is None:
         text = json.dumps(result, indent=1, ensure_ascii=False)
     elif benchmark in (accuracy, latency):
@@ -209,7 +217,7 @@ def _drawn(draw: Callable[[io.BytesIO], None], alt: str) -> Html:
     try:
         draw(stream)
     except MissingExtraError:
-        return page.paragraph("A plot would be here where matplotlib is installed: pip install matplotlib")
+        return Html()
     return page.picture(stream.getvalue(), alt)
 
 

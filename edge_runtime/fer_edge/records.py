@@ -18,7 +18,8 @@ class Frame:
 
     Attributes:
         image: uint8, (height, width) luma or (height, width, 3) BGR: what is looked at.
-        time: wall-clock time of capture, seconds since the epoch (for people and events).
+        time: wall-clock time of capture, seconds since the epoch (for people and events); a video file's begin
+            when it is opened.
         captured: `time.monotonic()` of capture, seconds (for intervals, and for the ages of live frames);
             a video file's advance by the clip's own clock, whatever the speed at which it is read.
         source: name of the source, without credentials.

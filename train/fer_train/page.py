@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,8 @@ def preformatted(text: str) -> Html:
 
 def section(title: str, *parts: Html) -> Html:
     """A part of the page that its contents name."""
-    return Html(f"<section><h2>{_escaped(title)}</h2>{''.join(parts)}</section>")
+    anchor = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    return Html(f'<section id="{anchor}"><h2>{_escaped(title)}</h2>{"".join(parts)}</section>')
 
 
 def embedded(name: str, value: Any) -> Html:
@@ -108,6 +110,7 @@ def write(path: Path, title: str, lead: str, parts: Sequence[Html]) -> None:
         "style-src 'unsafe-inline'\">"
         f"<title>{_escaped(title)}</title><style>{_STYLE}</style></head>\n"
         f'<body><main><h1>{_escaped(title)}</h1><p class="lead">{_escaped(lead)}</p>\n'
+        + _contents(parts)
         + "\n".join(parts)
         + "\n</main></body></html>\n"
     )
@@ -115,6 +118,12 @@ def write(path: Path, title: str, lead: str, parts: Sequence[Html]) -> None:
         write_text(path, text)
     except OSError as error:
         raise DataError(f"report {path} cannot be written ({error.strerror}); give it another place") from error
+
+
+def _contents(parts: Sequence[Html]) -> Html:
+    sections = [found for part in parts if (found := re.match(r'<section id="([^"]*)"><h2>(.*?)</h2>', part))]
+    links = "".join(f'<li><a href="#{found[1]}">{found[2]}</a></li>' for found in sections)
+    return Html(f'<nav aria-label="Contents"><ul>{links}</ul></nav>\n')
 
 
 # Figures are drawn on white, so in the dark they lie on a card of their own.
@@ -137,6 +146,10 @@ th{font-weight:600}.figures td,.figures thead th+th{text-align:right;white-space
 pre{margin:0;padding:.75rem;background:var(--band);font-size:.85rem;line-height:1.4}
 figure{margin:1rem 0}img{display:block;max-width:100%;height:auto;background:#fff;border-radius:6px}
 figcaption{color:var(--soft);font-size:.9rem;margin-top:.4rem;max-width:46rem}
+a{color:var(--accent)}
+nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;margin:1rem 0;padding:0;list-style:none;font-size:.9rem}
+@media (max-width:40rem){.facts tr{display:block;padding:.25rem 0;border-bottom:1px solid var(--line)}
+.facts th,.facts td{display:block;border:0;padding:0}}
 details{margin:.75rem 0}summary{cursor:pointer;color:var(--accent)}
 @media print{details{display:block}main{max-width:none}}
 """.strip()

@@ -23,8 +23,8 @@ _USUAL_FPS = 25.0
 class VideoFile:
     """The frames of one video file, as fast as they are read.
 
-    `Frame.captured` advances by the clip's own clock, so that tracking and smoothing see the time that
-    passed in the clip; `Frame.time` is when the frame was read. Frames are named `clip.mkv#120`, from 0.
+    `Frame.captured` and `Frame.time` begin when it is opened and advance by the clip's own clock, so that
+    tracking and smoothing see the time that passed in the clip. Frames are named `clip.mkv#120`, from 0.
     """
 
     dropped = 0
@@ -50,7 +50,7 @@ class VideoFile:
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self._fps = fps if 0 < fps <= 1000 else _USUAL_FPS
         self._promised = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self._start = time.monotonic()
+        self._start, self._opened = time.monotonic(), time.time()
         self._index = 0
         self._position_s = -1 / self._fps
         self._buffer: Picture | None = None
@@ -72,7 +72,7 @@ class VideoFile:
         self._position_s = stamp_s if stamp_s > self._position_s else self._position_s + 1 / self._fps
         frame = Frame(
             image=as_frame_image(picture),
-            time=time.time(),
+            time=self._opened + self._position_s,
             captured=self._start + self._position_s,
             source=self.name,
             name=f"{self._path.name}#{self._index}",

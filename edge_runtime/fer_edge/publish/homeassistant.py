@@ -92,10 +92,10 @@ def state(result: FrameResult) -> bytes:
     if not result.faces:
         return _json({"expression": NOBODY, "confidence": None, "faces": 0})
     nearest = max(result.faces, key=lambda face: face.box[2] * face.box[3])
-    shown = nearest.confidence
+    shown = None
     if nearest.stable in result.labels:
-        shown = float(nearest.probabilities[result.labels.index(nearest.stable)])
-    return _json({"expression": nearest.stable, "confidence": round(100 * shown), "faces": len(result.faces)})
+        shown = round(100 * float(nearest.probabilities[result.labels.index(nearest.stable)]))
+    return _json({"expression": nearest.stable, "confidence": shown, "faces": len(result.faces)})
 
 
 class Forgettable(Protocol):

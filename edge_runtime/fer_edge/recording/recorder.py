@@ -65,7 +65,6 @@ class Recorder(Closing):
         self._style = "annotated" if is_annotated else "plain"
         self._colours = label_colours(labels)
         self._frames = self._dropped = self._bytes = 0
-        self._clock: tuple[float, float] | None = None
         self._pictures: queue.Queue[_Picture | None] = queue.Queue(CAPACITY)
         if not self.path.absolute().parent.is_dir():
             raise self._sentence(FileNotFoundError(errno.ENOENT, "No such file or directory"))
@@ -88,10 +87,7 @@ class Recorder(Closing):
         """Copy one frame for the recording; never raises."""
         if self._failure is not None:
             return
-        # A clip goes on by its own clock, whatever the speed at which it is read.
-        self._clock = self._clock or (frame.time, frame.captured)
-        when = frame.time if frame.live else self._clock[0] + frame.captured - self._clock[1]
-        picture = _Picture(frame.image.copy(), frame.offset, when, result)
+        picture = _Picture(frame.image.copy(), frame.offset, frame.time, result)
         while self._failure is None:
             try:
                 self._pictures.put(picture, block=not frame.live, timeout=0.1)

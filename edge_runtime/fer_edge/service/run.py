@@ -95,7 +95,8 @@ def run(settings: Settings, *, opens_page: bool = False) -> int:
                 frames += 1
                 if not wanted or frames == settings.max_frames:
                     break
-        log.info("run %s: %d frames, %d dropped, %d failures", context.run, frames, loop.dropped, loop.failures)
+    # Now the outputs have said their last.
+    log.info("run %s: %d frames, %d dropped, %d failures", context.run, frames, loop.dropped, loop.failures)
     return 0
 
 

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import cv2
@@ -42,10 +43,12 @@ def test_every_frame_comes_once_in_order_with_its_name(clip: Path) -> None:
     source.close()
 
 
-def test_captured_advances_by_the_clips_clock_and_time_by_ours(clip: Path) -> None:
+def test_time_advances_by_the_clips_clock_however_fast_it_is_read(clip: Path) -> None:
+    began = time.time()
     frames = drain(VideoFile(clip))
     np.testing.assert_allclose(np.diff([f.captured for f in frames]), 0.05, atol=1e-3)
-    assert 0 <= frames[-1].time - frames[0].time < 1.9  # two seconds of clip, read faster
+    np.testing.assert_allclose(np.diff([f.time for f in frames]), 0.05, atol=1e-3)
+    assert began <= frames[0].time < time.time()
 
 
 def test_frames_share_one_buffer(clip: Path) -> None:

