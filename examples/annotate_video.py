@@ -7,12 +7,18 @@ import sys
 
 import cv2
 
+from fer_edge.contract.errors import FerError
 from fer_edge.frames import open_source
 from fer_edge.service import config
 from fer_edge.service.run import make_classifier, make_detector, make_loop, source_options
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
 settings = config.load(flags={"source": sys.argv[1]})
-source = open_source(settings.source, source_options(settings))
+try:
+    source = open_source(settings.source, source_options(settings))
+except FerError as error:
+    sys.exit(str(error))
 loop = make_loop(settings, source, make_detector(settings), make_classifier(settings))
 writer = None
 for result in loop.results():

@@ -9,10 +9,16 @@ import sys
 
 import cv2
 
+from fer_edge.contract.errors import FerError
 from fer_edge.faces import open_detector
 from fer_edge.frames import SourceOptions, open_source
 
-source = open_source(sys.argv[1], SourceOptions())
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
+try:
+    source = open_source(sys.argv[1], SourceOptions())
+except FerError as error:
+    sys.exit(str(error))
 detector = open_detector("auto")
 writer = None
 while (frame := source.read()) is not None:

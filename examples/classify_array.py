@@ -10,9 +10,12 @@ import numpy as np
 
 from fer_edge.expressions import litert
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 classifier = litert.load(litert.shipped_model())
 picture = cv2.imread(sys.argv[1], cv2.IMREAD_GRAYSCALE)
-assert picture is not None, f"{sys.argv[1]} is no picture"
+if picture is None:
+    sys.exit(f"{sys.argv[1]} is no picture")
 side = classifier.side
 face = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)  # uint8, (side, side), grey levels
 probabilities = classifier.classify(face)

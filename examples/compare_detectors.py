@@ -6,12 +6,14 @@ python examples/compare_detectors.py clip.mkv
 import sys
 
 from fer_edge import Pipeline
-from fer_edge.contract.errors import DetectorError
+from fer_edge.contract.errors import FerError
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 for detector in ("haar", "yunet"):
     try:
         results = list(Pipeline(sys.argv[1], detector=detector))
-    except DetectorError as error:
+    except FerError as error:
         print(f"{detector:<6} {error}")
         continue
     times = sorted(result.stages_ms["detect"] for result in results)

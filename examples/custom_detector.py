@@ -6,6 +6,7 @@ python examples/custom_detector.py crops/
 import sys
 from collections.abc import Sequence
 
+from fer_edge.contract.errors import FerError
 from fer_edge.frames import SourceOptions, open_source
 from fer_edge.records import Box, Detection, Frame, Framing
 from fer_edge.service import config
@@ -20,8 +21,13 @@ class WholeFrame:
         return [Detection((0, 0, frame.image.shape[1], frame.image.shape[0]))]
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 settings = config.load()
-source = open_source(sys.argv[1], SourceOptions())
+try:
+    source = open_source(sys.argv[1], SourceOptions())
+except FerError as error:
+    sys.exit(str(error))
 loop = make_loop(settings, source, WholeFrame(), make_classifier(settings))
 for result in loop.results():
     print(result.name, result.faces[0].expression, f"{result.faces[0].confidence:.0%}")

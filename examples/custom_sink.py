@@ -31,5 +31,7 @@ class UdpSink:
         self._socket.close()
 
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
 SINKS["udp"] = Kind("udp:HOST:PORT", UdpSink)
 run(config.load(flags={"source": sys.argv[1], "publish": [sys.argv[2]]}))

@@ -29,10 +29,11 @@ class DropFolder:
         time.sleep(0.5)
         raise TimeoutError("no new picture yet")
 
-    def close(self) -> None:
-        pass
+    def close(self) -> None: ...
 
 
+if len(sys.argv) < 2 or not Path(sys.argv[1]).is_dir():
+    sys.exit(__doc__)
 settings = config.load()
 loop = make_loop(settings, DropFolder(Path(sys.argv[1])), make_detector(settings), make_classifier(settings))
 for result in loop.results():

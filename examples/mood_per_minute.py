@@ -9,6 +9,8 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+if len(sys.argv) < 2 or not Path(sys.argv[1]).is_file():
+    sys.exit(__doc__)
 sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
 faces: dict[str, int] = defaultdict(int)
 with Path(sys.argv[1]).open(encoding="utf-8") as lines:

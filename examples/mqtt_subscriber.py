@@ -17,6 +17,8 @@ def on_message(client: Client, data: object, message: MQTTMessage) -> None:
     print(f"{event['time']} {event['device']}: {shown or 'nobody'}", flush=True)
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 host, _, port = sys.argv[1].partition(":")
 client = Client(CallbackAPIVersion.VERSION2)
 client.on_message = on_message

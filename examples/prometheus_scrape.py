@@ -9,6 +9,8 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 with urlopen(sys.argv[1], timeout=5) as answer:
     text = answer.read().decode()
 for family in text_string_to_metric_families(text):

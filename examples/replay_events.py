@@ -9,6 +9,8 @@ from pathlib import Path
 
 from fer_edge.service.replay import read_events
 
+if len(sys.argv) < 2 or not Path(sys.argv[1]).is_file():
+    sys.exit(__doc__)
 shown: dict[int, str] = {}
 start = None
 for event in read_events(Path(sys.argv[1])):

@@ -16,6 +16,8 @@ def watch(source: str) -> None:
                 print(f"{source}: face {face.id} {face.stable}\n", end="", flush=True)
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 threads = [Thread(target=watch, args=(source,)) for source in sys.argv[1:]]
 for thread in threads:
     thread.start()

@@ -20,4 +20,6 @@ class Receiver(BaseHTTPRequestHandler):
         pass  # one line an event is enough
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Receiver).serve_forever()

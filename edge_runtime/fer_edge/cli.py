@@ -121,7 +121,7 @@ def doctor(path: Path | None) -> None:
     marks = {"ok": click.style("ok  ", fg="green"), "note": click.style("note", fg="yellow")}
     stop = click.style("STOP", fg="red", bold=True)
     stopped = False
-    for finding in examine(config.load(path)):
+    for finding in examine(config.load(path), path=path):
         stopped = stopped or finding.state == "stop"
         click.echo(f"{marks.get(finding.state, stop)}  {finding.what:<24}{finding.found}")
         if finding.mend:

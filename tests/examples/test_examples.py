@@ -115,6 +115,18 @@ def test_every_example_has_a_test_and_a_line_that_starts_it() -> None:
         assert len(text.splitlines()) <= 40
 
 
+@pytest.mark.parametrize("name", ["one_picture", "csv_log", "mood_per_minute", "classify_array", "blur_faces"])
+@pytest.mark.parametrize("arguments", [[], ["no.file", "out.avi"]])
+def test_what_is_missing_is_said_without_a_traceback(name: str, arguments: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / f"{name}.py", *arguments], cwd=tmp_path, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert (f"examples/{name}.py" if not arguments else "no.file") in done.stderr or name == "mood_per_minute"
+
+
 def test_first_steps(run: Run) -> None:
     lines = run("first_steps").splitlines()
     assert lines
@@ -124,7 +136,7 @@ def test_first_steps(run: Run) -> None:
 
 def test_one_picture(run: Run, files: Path) -> None:
     lines = run("one_picture", files / "photo.jpg").splitlines()
-    assert lines[0] == "photo.jpg: 1 faces"
+    assert lines[0] == "photo.jpg: 1 face"
     assert lines[3].split()[0] == "happy"
     assert len(lines) == 3 + 7
 
@@ -216,7 +228,7 @@ def test_annotate_video(run: Run, files: Path, tmp_path: Path) -> None:
 
 
 def test_face_thumbnails_are_stored_only_where_asked(run: Run, files: Path, tmp_path: Path) -> None:
-    assert run("face_thumbnails", files / "photo.jpg") == "photo.jpg: 1 faces, not stored\n"
+    assert run("face_thumbnails", files / "photo.jpg") == "photo.jpg: 1 face, not stored\n"
     assert list(tmp_path.rglob("*.png")) == []
     run("face_thumbnails", files / "photo.jpg", "--save", tmp_path / "kept")
     (kept,) = (tmp_path / "kept").iterdir()

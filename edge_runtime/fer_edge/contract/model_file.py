@@ -222,7 +222,8 @@ def _unzip(data: bytes, where: str) -> tuple[dict[str, bytes], bytes, bool]:
         raise ModelFileError(f"{where} carries no fer-edge metadata; make it with fer-convert --int8") from error
     except Exception as error:  # zipfile raises whatever the damage leads it to
         raise ModelFileError(
-            f"{where} carries no readable fer-edge metadata (cut off, or not made by fer-convert)"
+            f"{where} carries no readable fer-edge metadata (cut off, or not made by fer-convert); "
+            "copy it again, or make it with fer-convert --int8"
         ) from error
     if any(len(content) > MAX_MEMBER_BYTES for content in members.values()):
         raise ModelFileError(f"{where}: its metadata unpacks to more than {MAX_MEMBER_BYTES} bytes")

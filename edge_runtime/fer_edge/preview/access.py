@@ -127,6 +127,19 @@ class Access:
         return origin is None or origin.partition("://")[2] == request.headers.get("host")
 
 
+def own_ip(family: socket.AddressFamily = socket.AF_INET) -> str | None:
+    """This machine's address on the network that leads outwards; None where there is none."""
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            # Connecting a UDP socket sends nothing; it only has the system choose a route (RFC 5737, RFC 3849).
+            probe.connect(("192.0.2.1" if family == socket.AF_INET else "2001:db8::1", 9))
+            found = str(probe.getsockname()[0])
+        except OSError:
+            return None
+    address = ipaddress.ip_address(found.partition("%")[0])
+    return None if address.is_loopback or address.is_unspecified else found
+
+
 def _cookie(request: Request, name: str) -> str:
     try:
         found = SimpleCookie(request.headers.get("cookie", "")).get(name)

@@ -18,9 +18,13 @@ BODY_LIMIT = 64
 REQUEST_TIMEOUT_S = 5.0
 """From accepting a connection until its request is complete, seconds."""
 
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""What the page may load (w3.org/TR/CSP3)."""
+
 SECURITY = (
-    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options: nosniff",
     "Referrer-Policy: no-referrer",
     "Cross-Origin-Resource-Policy: same-origin",
@@ -125,21 +129,22 @@ def parse_head(head: bytes) -> Request:
     return Request(method=method, path=unquote(path), query=parameters, headers=headers)
 
 
-def head(status: int, content_type: str, *more: str) -> bytes:
+def head(status: int, content_type: str, *more: str, policy: str = POLICY) -> bytes:
     """Status line and headers of a response after which the connection ends.
 
     Args:
         status: as in RFC 9110.
         content_type: of the body.
         more: further header lines.
+        policy: of the content's security.
     """
     lines = (
-        f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}", f"Content-Type: {content_type}", *SECURITY,
-        "Connection: close", *more,
+        f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}", f"Content-Type: {content_type}",
+        f"Content-Security-Policy: {policy}", *SECURITY, "Connection: close", *more,
     )  # fmt: skip
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def response(status: int, content_type: str, body: bytes, *more: str) -> bytes:
+def response(status: int, content_type: str, body: bytes, *more: str, policy: str = POLICY) -> bytes:
     """A whole response."""
-    return head(status, content_type, f"Content-Length: {len(body)}", *more) + body
+    return head(status, content_type, f"Content-Length: {len(body)}", *more, policy=policy) + body

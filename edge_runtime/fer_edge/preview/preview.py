@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fer_edge.contract.colours import label_colours
-from fer_edge.preview.access import Access, Address
+from fer_edge.preview.access import Access, Address, own_ip
 from fer_edge.preview.history import SPAN_S, History
 from fer_edge.preview.http import HttpError
 from fer_edge.preview.picture import Snapshot
@@ -45,6 +45,8 @@ BLUR_S = 1.0
 """A face stays blurred where it was seen during the last second: a detector misses one now and then."""
 
 CLOSE_S = 0.5
+
+_EVERY = ("", "0.0.0.0", "::")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,10 +121,21 @@ class Preview:
     @property
     def url(self) -> str:
         """The page's address, with the token where it needs one."""
+        return self.urls[0]
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The same by this machine's name and, where the page listens on every interface, by its IP address too."""
         host = self._options.address.host
-        if host in ("", "0.0.0.0", "::"):
-            own = socket.gethostname()
-            host = self._options.name or (own if "." in own else f"{own}.local")
+        if host not in _EVERY:
+            return (self._url(host),)
+        own = socket.gethostname()
+        name = self._options.name or (own if "." in own else f"{own}.local")
+        # Not every network knows names that end in .local.
+        ip = own_ip(socket.AF_INET6 if host == "::" else socket.AF_INET)
+        return (self._url(name),) if ip is None else (self._url(name), self._url(ip))
+
+    def _url(self, host: str) -> str:
         shown = f"[{host}]" if ":" in host else host
         token = f"?token={self._access.token}" if self._access.token else ""
         return f"http://{shown}:{self._port}/{token}"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import logging
 import socket
 from collections.abc import Callable
 from importlib import resources
 
 from fer_edge.preview.access import Access
-from fer_edge.preview.http import HEAD_LIMIT, HttpError, Request, head, read_request, response
+from fer_edge.preview.http import HEAD_LIMIT, POLICY, HttpError, Request, head, read_request, response
 
 _log = logging.getLogger(__name__)
 
@@ -40,10 +42,27 @@ _TYPES = {
 }
 _TEXT = "text/plain; charset=utf-8"
 
-_NO_TOKEN = """<!doctype html><html lang="en"><meta charset="utf-8"><title>fer-edge</title>
-<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
+_STYLE = """
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+body { max-width: 34rem; margin: 12vh auto 2rem; padding: 0 1.25rem; background: Canvas; color: CanvasText; }
+h1 { font-size: 1.4rem; }
+form { display: flex; flex-wrap: wrap; gap: .6rem; align-items: end; }
+label { flex: 1 1 14rem; }
+input { display: block; width: 100%; box-sizing: border-box; }
+input, button { font: inherit; padding: .4rem .8rem; }
+"""
+_NO_TOKEN = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>fer-edge</title>
+<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,"><style>{_STYLE}</style>
 <h1>This page needs its token</h1><p>Open the address that fer-edge wrote to its log when it started: it ends in
-<code>?token=…</code>. Once is enough; this browser then remembers it until it is closed.</p></html>"""
+<code>?token=…</code>. Where the log shows three dots there, somebody has set a token: that one belongs in their place.
+Once is enough; this browser then remembers it until it is closed.</p>
+<form action="/"><label>Token <input name="token" required autocomplete="off" autocapitalize="none"
+spellcheck="false"></label><button>Open</button></form></html>"""
+# This page can load nothing before the token is known: its style stands in it, and its hash in its policy.
+_NO_TOKEN_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'; "
+    "img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
 
 
 class Outbox:
@@ -186,8 +205,8 @@ class Server:
                 return
             answer = self._page(request)
         except HttpError as error:
-            kind = _TYPES["html"] if error.status == 401 else _TEXT
-            answer = response(error.status, kind, f"{error}\n".encode(), "Retry-After: 5")
+            kind, policy = (_TYPES["html"], _NO_TOKEN_POLICY) if error.status == 401 else (_TEXT, POLICY)
+            answer = response(error.status, kind, f"{error}\n".encode(), "Retry-After: 5", policy=policy)
         writer.write(answer)
 
     def _check(self, request: Request) -> None:

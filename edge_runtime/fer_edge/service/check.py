@@ -77,8 +77,12 @@ def _file(path: Path) -> None:
 
 
 def _record(settings: Settings) -> None:
-    if settings.record:
-        _file(Path(settings.record).expanduser())
+    if not settings.record:
+        return
+    path = Path(settings.record).expanduser()
+    if path.suffix.lower() != ".mkv":
+        raise UsageError(f"recording {path} does not end in .mkv; give it such a name, since it is a Matroska file")
+    _file(path)
 
 
 _CHECKS: dict[str, Callable[[Settings], None]] = {

@@ -81,14 +81,16 @@ class Surroundings:
     ask: Callable[[Sequence[str]], str] = _ask
 
 
-def examine(settings: Settings, around: Surroundings | None = None) -> Iterator[Finding]:
+def examine(settings: Settings, around: Surroundings | None = None, *, path: Path | None = None) -> Iterator[Finding]:
     """Look at everything that `fer-edge run` with these settings depends on.
 
     Args:
         settings: what is to be run.
         around: the machine; None is this one.
+        path: the settings file they come from, where there is one.
     """
     around = around or Surroundings()
+    mend = "fer-edge config show" if path is None else f"fer-edge config check {shlex.quote(str(path))}"
     broken: list[str] = []
     unseen: list[str] = []
     for check in _CHECKS:
@@ -99,7 +101,7 @@ def examine(settings: Settings, around: Surroundings | None = None) -> Iterator[
                     broken.append(finding.what)
                 yield finding
         except FerError as error:
-            yield Finding("stop", what, str(error), "fer-edge config check FILE")
+            yield Finding("stop", what, str(error), mend)
         except Exception:  # what a package that is broken raises where it is used
             if not broken:
                 raise

@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import json
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from fer_edge.publish import Event, SinkContext, open_sink
 from fer_edge.recording.matroska import recorded_at
 from fer_edge.records import Face, Frame, FrameResult
 from fer_edge.service.config import Settings
-from fer_edge.service.watching import board, open_preview
+from fer_edge.service.watching import open_preview
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +33,9 @@ MAX_PAUSE_S = 2.0
 
 SAME_FRAME_S = 0.0015
 """Events and films count milliseconds: an event this close to a film's frame is about it, seconds."""
+
+_FILM = re.compile(rb"\x1aE\xdf\xa3|....ftyp|RIFF|GIF8", re.DOTALL)
+"""How Matroska, MP4, AVI and GIF begin."""
 
 
 def replay(path: Path, *, video: Path | None, settings: Settings, speed: float = 1.0, opens_page: bool = False) -> int:
@@ -66,7 +70,7 @@ def replay(path: Path, *, video: Path | None, settings: Settings, speed: float =
         stack.callback(terminal.close)
         page = None
         if settings.preview:
-            facts = {"detector": f"replay of {path.name}"}
+            facts = {"detector": f"replay of {path.name}", "replay": path.name}
             page = open_preview(settings, context, facts=facts, status=_status, opens=opens_page)
             stack.callback(page.close)
         shown = _alone(events) if video is None else _with_film(events, path, video)
@@ -88,6 +92,9 @@ def read_events(path: Path) -> Iterator[Event]:
     """
     try:
         with path.open("rb") as file:
+            if _FILM.match(file.read(16)):
+                raise DataError(f"{path} is a film; give its events file, and the film with --video")
+            file.seek(0)
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
                     _log.warning("%s ends within a line, which is left out", path)
@@ -95,7 +102,8 @@ def read_events(path: Path) -> Iterator[Event]:
                 try:
                     yield from_event(json.loads(line))
                 except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-                    raise DataError(f"{path}, line {number} is no event of fer-edge ({error!r}); remove it") from error
+                    reason = "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else repr(error)
+                    raise DataError(f"{path}, line {number} is no event of fer-edge ({reason}); remove it") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); give a file of events") from error
 
@@ -226,4 +234,5 @@ def _seen(
 
 
 def _status() -> dict[str, Any]:
-    return {**board(), "failures": 0, "trouble": None, "sinks": [], "recording": None}
+    # How this machine is doing now says nothing of the run that is shown.
+    return {"failures": 0, "trouble": None, "sinks": [], "recording": None}

@@ -75,7 +75,7 @@ def uninstall(forget: bool, dry_run: bool) -> None:
     """Stop all fer-edge services and remove them; settings and state stay unless --forget is given.
 
     \b
-    sudo fer-edge service uninstall
+    sudo .venv/bin/fer-edge service uninstall
     """
     from fer_edge.service import systemd
 

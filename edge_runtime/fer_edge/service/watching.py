@@ -123,7 +123,8 @@ def open_preview(
         status=status,
     )
     # A token of the user's own is no business of the log's readers.
-    shown = page.url if token is None else page.url.replace(token, "…")
+    shown = " or ".join(page.urls)
+    shown = shown if token is None else shown.replace(token, "…")
     _log.info("live page: %s", shown)
     if opens and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         import webbrowser
@@ -137,6 +138,6 @@ def board() -> dict[str, Any]:
     health = read_health()
     return {
         "temperature_c": health.temperature_c,
-        "slowed": health.slowed,
-        "under_voltage": health.under_voltage,
+        "slowed": None if health.throttled is None else health.slowed,
+        "under_voltage": None if health.throttled is None else health.under_voltage,
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 import pytest
 
 from fer_edge.contract.errors import ConfigError, PublishError
-from fer_edge.preview.access import Access, Address
+from fer_edge.preview.access import Access, Address, own_ip
 from fer_edge.preview.http import Request
 
 TOKEN = "0123456789abcdef"
@@ -87,6 +88,20 @@ def test_each_start_makes_its_own_token() -> None:
 def test_a_token_that_protects_nothing_is_refused(token: str) -> None:
     with pytest.raises(ConfigError, match="openssl rand"):
         Access(loopback=False, token=token)
+
+
+def test_the_address_on_the_network_is_one_that_is_answered_to() -> None:
+    found = own_ip()
+    assert found is None or Access(loopback=False, token=TOKEN).knows_host(request(host=f"{found}:8808"))
+
+
+def test_a_machine_without_a_network_has_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(self: socket.socket, address: object) -> None:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    monkeypatch.setattr(socket.socket, "connect", unreachable)
+    assert own_ip() is None
+    assert own_ip(socket.AF_INET6) is None
 
 
 def test_names_beyond_loopback() -> None:

@@ -167,6 +167,7 @@ def test_a_run_that_ends_is_told_and_the_next_one_is_joined(chromium: Any, serve
         page.preview.close()
     until(lambda: notice(chromium).startswith("fer-edge has stopped"))
     assert (state(chromium), is_grey(chromium)) == ("lost", True)
+    until(lambda: text(chromium, "#health-title") == "Health, when last heard of")
     with feeding(serve(address=Address("127.0.0.1", page.port))):
         until(lambda: state(chromium) == "live" and notice(chromium) == "")
 
@@ -274,6 +275,11 @@ def test_the_token_is_taken_once_and_leaves_the_address(chromium: Any) -> None:
         _, port, rest = re.sub(r"//[^:/]+", "//127.0.0.1", url_of(process)).rpartition(":")
         chromium.get(f"http://127.0.0.1:{rest.partition('/')[0]}/")
         assert "token" in text(chromium, "h1")
+        assert "Content Security Policy" not in str(chromium.get_log("browser"))
+        chromium.find_element("name", "token").send_keys(rest.partition("token=")[2])
+        chromium.find_element("tag name", "button").click()
+        until(lambda: state(chromium) == "live" and seq(chromium))
+        chromium.delete_all_cookies()
         chromium.get(f"http://127.0.0.1{port}{rest}")
         until(lambda: state(chromium) == "live" and seq(chromium))
         assert "token" not in chromium.current_url

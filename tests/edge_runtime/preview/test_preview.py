@@ -213,6 +213,7 @@ def test_beyond_loopback_the_token_becomes_a_cookie(serve: Serve) -> None:
         status, _, body = page.ask("GET", path)
         assert status == 401
         assert TOKEN.encode() not in body
+        assert b'<form action="/">' in body
     assert page.ask("POST", "/privacy", "off")[0] == 401
     status, headers, _ = page.ask("GET", f"/?token={TOKEN}")
     assert (status, headers["location"]) == (303, "/")

@@ -16,7 +16,7 @@ BAD = [
     ("publish", ["pigeon:home"]), ("publish", ["file:/nowhere/out.jsonl"]), ("publish", ["file:/"]),
     ("publish", ["-", "-"]), ("publish", ["mqtt://broker"]), ("publish", ["https://"]), ("publish", ["exec:"]),
     ("publish", ["exec:/nowhere/command"]), ("publish", ["https://host/x#expression=hapy"]),
-    ("publish", ["gpio:17=happy#dwel=2"]), ("record", "/nowhere/clip.mkv"),
+    ("publish", ["gpio:17=happy#dwel=2"]), ("record", "/nowhere/clip.mkv"), ("record", "/tmp/clip.mp4"),
 ]  # fmt: skip
 
 

@@ -316,3 +316,10 @@ def test_command_ends_with_1_where_something_stops_the_job(tmp_path: Path, sourc
     done = CliRunner().invoke(main, ["doctor", "--config", str(path)])
     assert done.exit_code == code, done.output
     assert ("STOP" in done.output) == bool(code)
+
+
+def test_a_setting_that_cannot_be_used_leads_to_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('source = "demo"\npublish = ["mqtt://broker"]\n')
+    done = CliRunner().invoke(main, ["doctor", "--config", str(path)])
+    assert f"-> fer-edge config check {path}" in done.output, done.output

@@ -76,6 +76,16 @@ def test_a_line_that_is_no_event_is_named(tmp_path: Path, line: str) -> None:
         list(read_events(path))
 
 
+def test_a_film_in_the_place_of_events_is_named(tmp_path: Path) -> None:
+    clip = recorded(tmp_path / "clip.mkv", [0.0])
+    with pytest.raises(DataError, match=r"clip\.mkv is a film; give its events file, and the film with --video"):
+        list(read_events(clip))
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"\xff\xfe\n")
+    with pytest.raises(DataError, match="it is no UTF-8 text"):
+        list(read_events(path))
+
+
 def test_a_torn_last_line_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = written(tmp_path / "events.jsonl", at(0, 0), at(1, 1))
     path.write_bytes(path.read_bytes()[:-20])
@@ -152,6 +162,7 @@ def test_a_replay_with_its_film_is_seen_on_the_page(
         import threading
 
         page = opened(*arguments, **options)
+        got["facts"], got["status"] = options["facts"], options["status"]()
         got["thread"] = threading.Thread(target=viewer, args=(page,))
         got["thread"].start()
         time.sleep(0.5)
@@ -162,6 +173,8 @@ def test_a_replay_with_its_film_is_seen_on_the_page(
         assert replay(path, video=clip, settings=Settings(preview="127.0.0.1:0")) == 0
     got["thread"].join(5)
     assert "live page: http://127.0.0.1:" in caplog.text
+    assert got["facts"]["replay"] == "events.jsonl"
+    assert "slowed" not in got["status"], "this machine is not the one that is shown"
     part = re.search(rb"Content-Length: (\d+)\r\nX-Seq: (\d+)\r\n\r\n", got["film"])
     assert part
     jpeg = got["film"][part.end() : part.end() + int(part[1])]

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from fer_edge.contract.errors import ConfigError
+from fer_edge.health import Health
 from fer_edge.preview import Preview
 from fer_edge.publish import SinkContext
+from fer_edge.service import watching
 from fer_edge.service.config import Settings
-from fer_edge.service.watching import open_preview
+from fer_edge.service.watching import board, open_preview
 from results import result
 
 TOKEN = "0123456789abcdef"
@@ -73,6 +75,25 @@ def test_without_one_each_start_makes_its_own_and_says_it(caplog: pytest.LogCapt
             tokens.add(page.url.partition("token=")[2])
             assert page.url in caplog.text
     assert len(tokens) == 2 and "" not in tokens
+
+
+def test_the_log_names_the_address_where_a_name_may_not_resolve(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for ip in ("192.168.1.20", None):
+        monkeypatch.setattr("fer_edge.preview.preview.own_ip", lambda family, ip=ip: ip)
+        caplog.clear()
+        with caplog.at_level(logging.INFO), opened() as page:
+            assert (" or http://192.168.1.20:" in caplog.text) == (ip is not None)
+            assert all(url in caplog.text for url in page.urls)
+
+
+@pytest.mark.parametrize(("throttled", "slowed"), [(None, None), (0, False), (0b1000, True)])
+def test_a_board_that_does_not_say_is_not_called_well(
+    throttled: int | None, slowed: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "read_health", lambda: Health(61.0, throttled))
+    assert board()["slowed"] is slowed
 
 
 def test_on_loopback_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,22 +33,26 @@ export class Health {
     this.age = smooth(this.age, event.age_ms);
   }
 
-  draw(status) {
+  // `current` is false once nothing more is heard: these are the last figures then.
+  draw(status, current) {
     for (const { stage, piece, value } of this.parts) {
       const time = this.times[stage] ?? 0;
       piece.style.setProperty("--share", Math.max(time, 0.001));
       value.textContent = time < 10 ? time.toFixed(1) : Math.round(time);
     }
     if (!status) return;
-    this.set("Frames per second", status.frames_per_s?.toFixed(1) ?? "–");
+    this.set("Frames per second", (current && status.frames_per_s?.toFixed(1)) || "–");
     this.set("Camera to label", this.age === null ? "–" : this.age.toFixed(this.age < 10 ? 1 : 0), "ms");
     this.set("Frames dropped", status.dropped.toLocaleString("en"));
     if (status.failures) this.set("Frames failed", status.failures.toLocaleString("en"), "", true);
     if (status.temperature_c !== null && status.temperature_c !== undefined) {
       this.set("Temperature", status.temperature_c.toFixed(0), "°C", status.slowed);
     }
-    const supply = status.under_voltage ? "weak supply" : "full speed";
-    this.set("Processor", status.slowed ? "throttled" : supply, "", status.slowed || status.under_voltage);
+    // Most boards but the Raspberry Pi do not say.
+    if (status.slowed !== null && status.slowed !== undefined) {
+      const supply = status.under_voltage ? "weak supply" : "full speed";
+      this.set("Processor", status.slowed ? "throttled" : supply, "", status.slowed || status.under_voltage);
+    }
     this.set("Viewers", status.viewers);
     this.table(status.sinks);
   }

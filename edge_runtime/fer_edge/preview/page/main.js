@@ -12,7 +12,7 @@ const SAY_MS = 1500; // between two announcements to a screen reader
 const MODES = { picture: "", blurred: "Faces blurred", boxes: "Boxes only", off: "Picture off" };
 const CONNECTING = ["Connecting", ""];
 const REFUSED = {
-  401: ["This page needs its token", "Open the address that fer-edge wrote to its log."],
+  401: ["This page needs its token", "Open the address that fer-edge wrote to its log, or load this page again to enter it."],
   503: ["Four viewers are watching already", "This page joins as soon as one leaves."],
 };
 
@@ -27,6 +27,7 @@ let pictures = null;
 let labels = {};
 let status = null;
 let mode = null;
+let replay = false; // events of another time: nothing of it is live
 let newest = null; // { event, view, at }: the newest result, and when it arrived
 let pictured = null; // when the picture that is shown arrived
 let since = performance.now(); // when we began to wait for what the mode shows
@@ -38,6 +39,7 @@ const isPictured = () => mode === "picture" || mode === "blurred";
 const handlers = {
   hello(hello) {
     labels = hello.labels;
+    replay = Boolean(hello.replay);
     timeline.begin(hello.history, hello.span_s);
     $("device").textContent = hello.device;
     $("about").textContent = `${hello.device} · run ${hello.run} · ${hello.detector ?? ""} · ${hello.model ?? ""} · fer-edge ${hello.version}`.replace(/( · )+/g, " · ");
@@ -120,7 +122,7 @@ function judge() {
   const waited = shown === null ? Math.max(quiet, silent) : quiet;
   const seconds = `${waited.toFixed(waited < 10 ? 1 : 0)} s`;
   let state = "live";
-  let words = "Live";
+  let words = replay ? "Replay" : "Live";
   if (trouble) {
     state = trouble === CONNECTING ? "connecting" : "lost";
     words = trouble[0];
@@ -142,12 +144,13 @@ function judge() {
   document.body.classList.toggle("stale-data", state !== "live");
   announcer.state(state);
   const age = newest ? newest.event.age_ms + (now - (isPictured() ? (recent.get(stage.seq)?.at ?? newest.at) : newest.at)) : null;
-  $("age").hidden = age === null || mode === "off";
+  $("age").hidden = age === null || mode === "off" || replay;
   if (age !== null) $("age").textContent = age < 1000 ? `${Math.round(age)} ms old` : `${(age / 1000).toFixed(1)} s old`;
 }
 
 function drawSlowly() {
-  health.draw(status);
+  health.draw(status, trouble === null);
+  $("health-title").textContent = trouble && status ? "Health, when last heard of" : "Health";
   if (newest) timeline.draw(Date.parse(newest.event.time) / 1000 + (performance.now() - newest.at) / 1000, labels);
 }
 
