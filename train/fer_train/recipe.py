@@ -38,7 +38,8 @@ class Training:
         teacher: recipe of the network to learn from besides the labels (`fer_train.distillation`), or "".
         teacher_share: share of the target that is the teacher's answer; the labels have the rest.
         start: recipe of the network whose weights a run begins with, or "" for random ones.
-        hold_out: share of the training pictures that is left aside; fer-convert fits the temperature on it.
+        hold_out: share of the training pictures that is left aside; fer-convert fits the temperature on it, unless
+            there is a teacher or a start, which have learned it.
         precision: Keras' dtype policy while training: `float32`, or `mixed_bfloat16`, which nearly halves
             the time of plain convolutions on processors with AVX512_BF16. The files hold float32.
     """

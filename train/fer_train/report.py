@@ -19,9 +19,8 @@ from fer_train import compare, models, page, plots
 from fer_train.batches import to_input
 from fer_train.datasets import Dataset, Split, copies
 from fer_train.evaluation import Evaluation, evaluate
-from fer_train.networks import WEIGHTS
 from fer_train.page import Html
-from fer_train.runs import Run
+from fer_train.runs import WEIGHTS, Run
 from fer_train.significance import wilson_interval
 
 PAGE = "report.html"
