@@ -62,8 +62,8 @@ class Source:
     def held_out(self, data: Dataset) -> Split | None:
         """The training pictures of `data`, divided, that the run never saw; None where it saw them all.
 
-        A teacher, or the network that the run began with, has learned them and passes that on: with both, mini was right
-        about 70.4 % of its held-out pictures, 71.3 % of the others and 66.4 % of PublicTest.
+        A teacher, or the network that the run began with, has learned them and passes that on: with both, mini was
+        right about 70.4 % of its held-out pictures, 71.3 % of the others and 66.4 % of PublicTest.
         """
         training = None if self.run is None else self.run.recipe.training
         if self.run is None or training is None or not training.hold_out or training.teacher or training.start:
