@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
-from fer_edge.faces.tracking import overlap
+from fer_edge.faces.tracking import SURE_SCORE, overlap
 from fer_edge.records import Box, Detection, Frame, Framing
 
 SAME_FACE_OVERLAP = 0.4
@@ -26,8 +26,7 @@ SCAN_TIME_S = 0.15
 are read, and what is found in them must not depend on how fast this machine is. A live source's loop never waits."""
 
 FIRST_INTERVAL = 0.125
-"""Share of the interval between scans after which the first one comes when somebody came or was lost; people seldom
-come alone. Every scan that finds nobody new doubles it."""
+"""Share of the longest interval between scans; see `FaceSearch`."""
 
 Scan = Callable[[], Sequence[Detection]]
 
@@ -57,13 +56,19 @@ class FaceSearch:
         finder: does the work.
         scan_interval_s: longest time between two scans while faces are known, seconds of the source's clock;
             0 scans every frame, and waits for it.
+        first_interval: share of that time after which the first scan comes when somebody came or was lost, since
+            people seldom come alone; every scan that finds nobody new doubles it.
         max_windows: with more faces than this a scan is cheaper than as many windows.
     """
 
-    def __init__(self, finder: Finder, *, scan_interval_s: float = 0.5, max_windows: int = 16) -> None:
+    def __init__(
+        self, finder: Finder, *, scan_interval_s: float = 0.5, first_interval: float = FIRST_INTERVAL,
+        max_windows: int = 16,
+    ) -> None:  # fmt: skip
         self.name, self.framing = finder.name, finder.framing
         self._finder = finder
         self._scan_interval_s, self._max_windows = scan_interval_s, max_windows
+        self._first_interval_s = first_interval * scan_interval_s
         # Of one thread, since a finder's scans share its network.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="scan")
         self._scan: Future[Sequence[Detection]] | None = None
@@ -82,21 +87,24 @@ class FaceSearch:
             if known is not None:
                 return [*known, *self._new_faces(frame, known)]
         self._scan = None
-        self._interval_s = FIRST_INTERVAL * self._scan_interval_s
+        self._interval_s = self._first_interval_s
         return self._begin(frame).result()
 
     def _look_at(self, frame: Frame, expected: Sequence[Box]) -> list[Detection] | None:
         """One face for each expected one; None as soon as one is not where it should be."""
         found: list[Detection] = []
         for box in expected:
-            near = [near for near in self._finder.look(frame, box) if overlap(near.box, box) >= LEAST_OVERLAP]
-            if not near:
+            face = self._look(frame, box)
+            if face is None:
                 return None
-            # A neighbour may stand in the same window.
-            best = max(near, key=lambda detection: overlap(detection.box, box))
-            if _is_new(best, found):
-                found.append(best)
+            if _is_new(face, found):
+                found.append(face)
         return found
+
+    def _look(self, frame: Frame, box: Box) -> Detection | None:
+        near = [near for near in self._finder.look(frame, box) if overlap(near.box, box) >= LEAST_OVERLAP]
+        # A neighbour may stand in the same window.
+        return max(near, key=lambda detection: overlap(detection.box, box), default=None)
 
     def _new_faces(self, frame: Frame, known: Sequence[Detection]) -> list[Detection]:
         """Faces that a scan of an earlier frame found, where they are now; begins the next scan."""
@@ -109,17 +117,22 @@ class FaceSearch:
         if not (self._scan.done() if frame.live else not 0 <= waited < SCAN_TIME_S):
             return []
         scan, self._scan = self._scan, None
-        candidates = [seen for seen in scan.result() if _is_new(seen, known)]
-        if not candidates:
-            self._interval_s = min(2 * self._interval_s, self._scan_interval_s)
-            return []
-        self._interval_s = FIRST_INTERVAL * self._scan_interval_s
-        if len(known) + len(candidates) <= self._max_windows:
-            faces = self._look_at(frame, [seen.box for seen in candidates])
-            if faces is not None:
-                return [face for face in faces if _is_new(face, known)]
-        # Somebody came who has moved on meanwhile, or a crowd.
-        return [seen for seen in self._begin(frame).result() if _is_new(seen, known)]
+        seen = [face for face in scan.result() if _is_new(face, known)]
+        crowd = len(known) + len(seen) > self._max_windows
+        faces: Sequence[Detection | None] = [] if crowd else [self._look(frame, face.box) for face in seen]
+        if crowd or any(
+            now is None and (then.score or 0.0) >= SURE_SCORE for then, now in zip(seen, faces, strict=True)
+        ):
+            # Somebody came who has moved on meanwhile. What is doubtful and gone was nobody.
+            faces = self._begin(frame).result()
+        new: list[Detection] = []
+        for face in faces:
+            if face is not None and _is_new(face, [*known, *new]):
+                new.append(face)
+        self._interval_s = min(2 * self._interval_s, self._scan_interval_s)
+        if new:
+            self._interval_s = self._first_interval_s
+        return new
 
     def _begin(self, frame: Frame) -> Future[Sequence[Detection]]:
         self._began = frame.captured

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from fer_edge.records import Box, Detection, Track
 
+SURE_SCORE = 0.8
+"""A detector that is so sure of a face is believed at once."""
+
 
 class Tracker:
     """Greedy matching by overlap with constant-velocity prediction (after SORT, Bewley et al. 2016).
@@ -18,7 +21,7 @@ class Tracker:
     """
 
     def __init__(
-        self, *, sightings: int = 2, misses: int = 15, min_overlap: float = 0.25, sure_score: float = 0.8
+        self, *, sightings: int = 2, misses: int = 15, min_overlap: float = 0.25, sure_score: float = SURE_SCORE
     ) -> None:
         self._sightings, self._misses, self._min_overlap = sightings, misses, min_overlap
         self._sure_score = sure_score
