@@ -34,9 +34,8 @@ def events(text: bytes) -> list[tuple[str, dict[str, Any]]]:
 
 def pictures(data: bytes) -> list[tuple[int, np.ndarray]]:
     found = []
-    for part in re.finditer(
-        rb"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: (\d+)\r\nX-Seq: (\d+)\r\n\r\n", data
-    ):
+    head = rb"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: (\d+)\r\nX-Seq: (\d+)\r\n\r\n"
+    for part in re.finditer(head, data):
         jpeg = data[part.end() : part.end() + int(part[1])]
         if len(jpeg) == int(part[1]):
             found.append((int(part[2]), cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)))
