@@ -10,8 +10,10 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
@@ -51,6 +53,20 @@ class Broker:
     def pause(self, paused: bool) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def guarded(folder: Path, user: str, password: str) -> Iterator[Broker]:
+    """A running broker that lets in who has this password; skips where there is no mosquitto or no paho."""
+    if MOSQUITTO is None or not shutil.which("mosquitto_passwd"):
+        pytest.skip("mosquitto is not installed (sudo apt install mosquitto)")
+    pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (the mqtt extra)")
+    users = folder / "users"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", users, user, password], check=True, capture_output=True)
+    broker = Broker(folder, f"allow_anonymous false\npassword_file {users}")
+    broker.start()
+    yield broker
+    broker.stop()
 
 
 class Subscriber:

@@ -17,7 +17,7 @@ import boot
 import jsonschema
 import pytest
 from boot import Machine
-from broker import MOSQUITTO, Broker, Subscriber, until
+from broker import Broker, Subscriber, guarded, until
 
 from fer_bench.soak import debian
 from fer_edge.contract.errors import FerError
@@ -260,15 +260,8 @@ def test_uninstall_leaves_what_people_wrote(service: Machine) -> None:
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
     """One outside of the machine, which lets in who has the password in its credential store."""
-    if MOSQUITTO is None or not shutil.which("mosquitto_passwd"):
-        pytest.skip("mosquitto is not installed (sudo apt install mosquitto)")
-    pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (the mqtt extra)")
-    users = tmp_path / "users"
-    subprocess.run(["mosquitto_passwd", "-b", "-c", users, USER, SECRETS["mqtt_password"]], check=True)
-    broker = Broker(tmp_path, f"allow_anonymous false\npassword_file {users}")
-    broker.start()
-    yield broker
-    broker.stop()
+    with guarded(tmp_path, USER, SECRETS["mqtt_password"]) as broker:
+        yield broker
 
 
 def test_forget_leaves_nothing_on_the_machine_and_nothing_at_the_broker(service: Machine, broker: Broker) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from broker import MOSQUITTO, Broker, Subscriber, until
+from broker import Broker, Subscriber, guarded, until
 
 from fer_edge.contract.errors import ServiceError
 from fer_edge.publish import Event, SinkContext, homeassistant, open_sink
@@ -26,15 +24,8 @@ FOREIGN = {"home/garden/expressions/status": b"{}", "homeassistant/device/pi-gar
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
     """One that asks for a password."""
-    if MOSQUITTO is None or not shutil.which("mosquitto_passwd"):
-        pytest.skip("mosquitto is not installed (sudo apt install mosquitto)")
-    pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (the mqtt extra)")
-    users = tmp_path / "users"
-    subprocess.run(["mosquitto_passwd", "-b", "-c", users, USER, PASSWORD], check=True, capture_output=True)
-    broker = Broker(tmp_path, f"allow_anonymous false\npassword_file {users}")
-    broker.start()
-    yield broker
-    broker.stop()
+    with guarded(tmp_path, USER, PASSWORD) as broker:
+        yield broker
 
 
 @pytest.fixture
