@@ -70,6 +70,11 @@ def test_teacher_and_share_need_each_other(training: dict[str, object]) -> None:
         recipe("half", **training)
 
 
+def test_views_need_a_teacher() -> None:
+    with pytest.raises(UsageError, match=r"teacher_views needs training\.teacher"):
+        recipe("alone", teacher_views=3)
+
+
 def test_a_run_begins_with_the_weights_and_targets_of_its_networks(tmp_path: Path, made_data: Dataset) -> None:
     import keras
     import numpy as np
@@ -107,6 +112,37 @@ def test_a_run_begins_with_the_weights_and_targets_of_its_networks(tmp_path: Pat
     plain_images, labels = TrainingBatches(split, **common)[0]
     np.testing.assert_array_equal(images, plain_images)
     np.testing.assert_allclose(targets, 0.25 * labels + 0.75 * network.predict_on_batch(images), atol=1e-5)
+
+
+def test_views_come_again_mirrored_with_an_answer_that_is_for_both(tmp_path: Path, made_data: Dataset) -> None:
+    import keras
+    import numpy as np
+
+    from fer_train import models
+    from fer_train.batches import TrainingBatches
+
+    keras.utils.set_random_seed(9)
+    teacher = models.build("mini_xception", filters=[4], classes=7)
+    split, options = made_data.split("Training"), {"classes": 7, "batch_size": 16, "seed": 1, "mixup": 0.2}
+    asked = []
+    answer = teacher.predict_on_batch
+    teacher.predict_on_batch = lambda images: asked.append(len(images)) or answer(images)
+    batches = TrainingBatches(
+        split, **options, augmentation=recipes.load("mini").augmentation, teacher=teacher, teacher_share=1.0,
+        teacher_views=2,
+    )  # fmt: skip
+    epochs = []
+    for epoch in (1, 2, 3, 4, 5):
+        batches.begin_epoch(epoch)
+        epochs.append(batches[0])
+    (first, answers), (second, _), (third, same), (fourth, _), (fifth, _) = epochs
+    assert asked == [16] * 4, "two views and their mirror images"
+    np.testing.assert_allclose(answers, (answer(first) + answer(first[:, :, ::-1])) / 2, atol=1e-6)
+    np.testing.assert_array_equal(third, first[:, :, ::-1])
+    np.testing.assert_array_equal(same, answers)
+    np.testing.assert_array_equal(fourth, second[:, :, ::-1])
+    np.testing.assert_array_equal(fifth, first)
+    assert (first != second).any()
 
 
 def test_a_teacher_of_other_classes_is_refused(tmp_path: Path, made_data: Dataset) -> None:

@@ -33,6 +33,7 @@ class TrainingBatches(keras.utils.PyDataset):
         mixup: float = 0.0,
         teacher: keras.Model | None = None,
         teacher_share: float = 0.0,
+        teacher_views: int = 0,
     ) -> None:
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=16)
         self._split = split
@@ -41,7 +42,8 @@ class TrainingBatches(keras.utils.PyDataset):
         self._augmentation = augmentation
         self._seed = seed
         self._mixup = mixup
-        self._teacher, self._teacher_share = teacher, teacher_share
+        self._teacher, self._teacher_share, self._teacher_views = teacher, teacher_share, teacher_views
+        self._answers: dict[tuple[int, int], NDArray[np.float32]] = {}
         self.begin_epoch(1)
 
     def __len__(self) -> int:
@@ -49,7 +51,7 @@ class TrainingBatches(keras.utils.PyDataset):
 
     def __getitem__(self, batch: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         rows = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
-        rng = np.random.default_rng((self._seed, self._epoch, batch))
+        rng = np.random.default_rng((self._seed, self._view + 1, batch))
         images, targets = to_input(self._augmentation(self._split.images[rows], rng)), self._targets[rows]
         if self._mixup:
             # The batch is shuffled already: its mirror gives every picture a partner.
@@ -57,10 +59,20 @@ class TrainingBatches(keras.utils.PyDataset):
             images += (1 - share[:, :, None, None]) * (images[::-1] - images)
             targets = share * targets + (1 - share) * targets[::-1]
         if self._teacher is not None:
-            targets += self._teacher_share * (self._teacher.predict_on_batch(images) - targets)
-        return images, targets
+            targets += self._teacher_share * (self._ask(self._teacher, images, batch) - targets)
+        # The answer kept for a view is for its mirror image too.
+        return (images[:, :, ::-1] if self._round % 2 else images), targets
+
+    def _ask(self, teacher: keras.Model, images: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
+        if not self._teacher_views:
+            return teacher.predict_on_batch(images)
+        key = self._view, batch
+        if key not in self._answers:
+            both = teacher.predict_on_batch(images), teacher.predict_on_batch(images[:, :, ::-1])
+            self._answers[key] = (both[0] + both[1]) / 2
+        return self._answers[key]
 
     def begin_epoch(self, epoch: int) -> None:
         """Shuffle for epoch number `epoch`, from 1."""
-        self._epoch = epoch
-        self._order = np.random.default_rng((self._seed, epoch)).permutation(len(self._split))
+        self._round, self._view = divmod(epoch - 1, self._teacher_views) if self._teacher_views else (0, epoch - 1)
+        self._order = np.random.default_rng((self._seed, self._view + 1)).permutation(len(self._split))

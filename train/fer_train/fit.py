@@ -60,7 +60,7 @@ def fit(
         train, classes=len(data.labels), batch_size=training.batch_size,
         augmentation=recipe.augmentation, seed=run.seed, mixup=training.mixup,
         teacher=load_teacher(run, classes=len(data.labels), side=train.images.shape[1]),
-        teacher_share=training.teacher_share,
+        teacher_share=training.teacher_share, teacher_views=training.teacher_views,
     )  # fmt: skip
     keras.config.set_dtype_policy(training.precision)
     try:

@@ -37,6 +37,9 @@ class Training:
             (Zhang et al. 2018, arXiv:1710.09412); 0 blends none.
         teacher: recipe of the network to learn from besides the labels (`fer_train.distillation`), or "".
         teacher_share: share of the target that is the teacher's answer; the labels have the rest.
+        teacher_views: so many epochs of views the teacher answers, each with the mean of its answers to the view
+            and its mirror image; later epochs see the same views and answers again, mirrored in every other
+            round, which costs no more of the teacher's time. 0: it answers every view as it stands.
         start: recipe of the network whose weights a run begins with, or "" for random ones.
         hold_out: share of the training pictures that is left aside; fer-convert fits the temperature on it, unless
             there is a teacher or a start, which have learned it.
@@ -57,6 +60,7 @@ class Training:
     mixup: float = 0.0
     teacher: str = ""
     teacher_share: float = 0.0
+    teacher_views: int = 0
     start: str = ""
     hold_out: float = 0.0
     precision: str = "float32"
@@ -84,10 +88,13 @@ class Training:
             label_smoothing=(0.0, 0.99),
             mixup=(0.0, 10.0),
             teacher_share=(0.0, 1.0),
+            teacher_views=(0, 10_000),
             hold_out=(0.0, 0.5),
         )
         if bool(self.teacher) != bool(self.teacher_share):
             raise UsageError("recipe keys training.teacher and training.teacher_share need each other")
+        if self.teacher_views and not self.teacher:
+            raise UsageError("recipe key training.teacher_views needs training.teacher")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from fer_edge.contract.errors import DetectorError
 from fer_edge.faces.framing import crop_gray, luma, resized
@@ -57,8 +60,8 @@ class HaarDetector:
         """All faces in pixels of `frame.image`."""
         return self.prepare_scan(frame)()
 
-    def prepare_scan(self, frame: Frame) -> Scan:
-        """What `scan` finds, for later, with a grey copy of the frame."""
+    def prepare_scan(self, frame: Frame, *, mirrored: bool = False) -> Scan:
+        """What `scan` finds, for later, with a grey copy of the frame, or in its mirror image."""
         image = frame.image
         zoom = WORKING_WIDTH / image.shape[1]
         if zoom != 1:
@@ -68,10 +71,10 @@ class HaarDetector:
         smallest = max(24, round(self._min_face * zoom))
 
         def scan() -> Sequence[Detection]:
-            found = self._scanner.detectMultiScale(
-                grey, scaleFactor=SCAN_STEP, minNeighbors=SCAN_NEIGHBORS, minSize=(smallest, smallest)
-            )
-            return _detections(found, (0.0, 0.0), 1 / zoom)
+            return _faces(
+                self._scanner, grey, mirrored, (0.0, 0.0), 1 / zoom,
+                scaleFactor=SCAN_STEP, minNeighbors=SCAN_NEIGHBORS, minSize=(smallest, smallest),
+            )  # fmt: skip
 
         return scan
 
@@ -81,12 +84,20 @@ class HaarDetector:
         zoom = window[2] / WINDOW_SIDE
         face = WINDOW_SIDE / WINDOW_FACTOR
         smallest, largest = (round(size * face) for size in LOOK_SIZES)
-        found = self._looker.detectMultiScale(
-            crop_gray(frame.image, window, WINDOW_SIDE), scaleFactor=LOOK_STEP, minNeighbors=LOOK_NEIGHBORS,
+        return _faces(
+            self._looker, crop_gray(frame.image, window, WINDOW_SIDE), False, window[:2], zoom,
+            scaleFactor=LOOK_STEP, minNeighbors=LOOK_NEIGHBORS,
             minSize=(smallest, smallest), maxSize=(largest, largest),
         )  # fmt: skip
-        return _detections(found, window[:2], zoom)
 
 
-def _detections(found: Sequence[Sequence[int]], corner: tuple[float, float], zoom: float) -> list[Detection]:
-    return [Detection((x * zoom + corner[0], y * zoom + corner[1], w * zoom, h * zoom)) for x, y, w, h in found]
+def _faces(
+    cascade: cv2.CascadeClassifier, grey: NDArray[np.uint8], mirrored: bool, corner: tuple[float, float], zoom: float,
+    **how: Any,
+) -> list[Detection]:  # fmt: skip
+    width = grey.shape[1]
+    found = cascade.detectMultiScale(cv2.flip(grey, 1) if mirrored else grey, **how)
+    return [
+        Detection(((width - x - w if mirrored else x) * zoom + corner[0], y * zoom + corner[1], w * zoom, h * zoom))
+        for x, y, w, h in found
+    ]

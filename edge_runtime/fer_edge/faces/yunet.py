@@ -64,8 +64,8 @@ class YuNetDetector:
         """All faces in pixels of `frame.image`, with eyes and score."""
         return self.prepare_scan(frame)()
 
-    def prepare_scan(self, frame: Frame) -> Scan:
-        """What `scan` finds, for later, with a small copy of the frame."""
+    def prepare_scan(self, frame: Frame, *, mirrored: bool = False) -> Scan:
+        """What `scan` finds, for later, with a small copy of the frame, or in its mirror image."""
         image = frame.image
         seen = image if frame.small is None else frame.small
         if seen.shape[1] > self._width:
@@ -73,7 +73,7 @@ class YuNetDetector:
         else:
             small = seen.copy()
         zoom = (image.shape[1] / small.shape[1], image.shape[0] / small.shape[0])
-        return lambda: self._kept(self._scanner_for(small).faces(small), (0.0, 0.0), zoom)
+        return lambda: self._kept(self._scanner_for(small).faces(small, mirrored=mirrored), (0.0, 0.0), zoom)
 
     def look(self, frame: Frame, box: Box) -> Sequence[Detection]:
         """Faces in a window around `box`, in pixels of `frame.image`, with eyes and score."""
@@ -212,17 +212,20 @@ class _Cells:
         # The score is the geometric mean of two probabilities: neither is below its square.
         self._least_logit = math.log(least**2 / (1 - least**2))
 
-    def faces(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def faces(self, image: NDArray[np.uint8], *, mirrored: bool = False) -> NDArray[np.float32]:
         """Faces in a picture that fills the upper left of the network's.
 
         Args:
             image: uint8, (height, width) grey levels or (height, width, 3) BGR.
+            mirrored: the network sees the mirror image.
 
         Returns:
             float32, (n, 9), best first: x, y, width, height of the box, score, x and y of either eye; pixels of
             `image`.
         """
-        cells = np.concatenate([made.reshape(-1, OUTPUTS) for made in self._network.run(image)])
+        cells = np.concatenate(
+            [made.reshape(-1, OUTPUTS) for made in self._network.run(image[:, ::-1] if mirrored else image)]
+        )
         likely = np.flatnonzero((cells[:, 0] > self._least_logit) & (cells[:, 1] > self._least_logit))
         cells, strides, corners = cells[likely], self._strides[likely], self._corners[likely]
         faces = np.empty((len(likely), 9), np.float32)
@@ -230,5 +233,8 @@ class _Cells:
         faces[:, :2] = cells[:, 2:4] * strides + corners - faces[:, 2:4] / 2
         faces[:, 4] = 1 / np.sqrt((1 + np.exp(-cells[:, :2])).prod(axis=1))
         faces[:, 5:] = cells[:, 6:10] * strides + np.tile(corners, 2)
+        if mirrored:
+            faces[:, 0] += faces[:, 2]
+            faces[:, [0, 5, 7]] = image.shape[1] - faces[:, [0, 5, 7]]
         best = cv2.dnn.NMSBoxes(faces[:, :4], faces[:, 4], self._least, NMS_THRESHOLD)  # type: ignore[arg-type]
         return cast(NDArray[np.float32], faces[np.asarray(best, int)])

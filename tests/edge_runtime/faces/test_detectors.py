@@ -63,6 +63,20 @@ def test_yunet_boxes_are_in_the_frames_own_pixels_whatever_it_looks_at(
             assert all(x < ex < x + width and y < ey < y + height / 2 + 10 for ex, ey in other.eyes)
 
 
+@pytest.mark.parametrize("name", ["haar", "yunet"])
+@pytest.mark.parametrize("size", [(640, 480), (900, 700)])
+def test_a_scan_of_the_mirror_image_finds_the_face_where_it_is(
+    book: list[np.ndarray], size: tuple[int, int], name: str, request: pytest.FixtureRequest
+) -> None:
+    detector = HaarDetector() if name == "haar" else YuNetDetector(request.getfixturevalue("yunet_weights"))
+    for image in book[:3]:
+        seen = frame(cv2.resize(image, size))
+        (straight,), (mirrored,) = detector.scan(seen), detector.prepare_scan(seen, mirrored=True)()
+        np.testing.assert_allclose(mirrored.box, straight.box, atol=0.12 * straight.box[2])
+        for a, b in zip(mirrored.eyes or (), straight.eyes or (), strict=True):
+            np.testing.assert_allclose(a, b, atol=0.1 * straight.box[2])
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 640, 3), (480, 1), (7, 9, 3), (480, 640), (1080, 1920, 3)])
 @pytest.mark.parametrize("name", ["haar", "yunet"])
 def test_any_frame_size_is_looked_at(shape: tuple[int, ...], name: str, request: pytest.FixtureRequest) -> None:
