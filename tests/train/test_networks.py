@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from fer_edge.contract.errors import UsageError
 from fer_train import recipe as recipes
+from fer_train.cli import main
 from fer_train.datasets import Dataset
-from fer_train.networks import find_networks
+from fer_train.networks import find_networks, to_train
 from fer_train.runs import create_run
 
 pytestmark = pytest.mark.tensorflow
@@ -64,6 +67,15 @@ def test_what_is_missing_is_said(
         find_networks(wanted, given)
 
 
+def test_what_has_to_be_trained_first(runs: Path) -> None:
+    nothing = {"start": None, "teacher": None}
+    assert to_train(pupil(), nothing) is None
+    assert to_train(pupil(start="tiny"), nothing) == ("tiny", None)
+    assert to_train(pupil(start="tiny"), {"start": runs / "other", "teacher": None}) is None
+    (runs / "new" / "last.keras").write_bytes(b"after an epoch of many")
+    assert to_train(pupil(), nothing) == ("large", Path("runs/new"))
+
+
 @pytest.mark.parametrize("training", [{"teacher": "large"}, {"teacher_share": 0.5}])
 def test_teacher_and_share_need_each_other(training: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="need each other"):
@@ -112,6 +124,24 @@ def test_a_run_begins_with_the_weights_and_targets_of_its_networks(tmp_path: Pat
     plain_images, labels = TrainingBatches(split, **common)[0]
     np.testing.assert_array_equal(images, plain_images)
     np.testing.assert_allclose(targets, 0.25 * labels + 0.75 * network.predict_on_batch(images), atol=1e-5)
+
+
+def test_a_chain_trains_each_network_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, csv_rows: list[str], write_csv: Callable[..., Path]
+) -> None:
+    """`mini` begins with one network and learns from another, which is the teacher of the first one too."""
+    data = write_csv(csv_rows)
+    monkeypatch.chdir(tmp_path)
+    first = CliRunner().invoke(main, ["--recipe", "mini", "--data", str(data), "--epochs", "1", "--chain"])
+    assert first.exit_code == 0, first.output
+    assert [line for line in first.stdout.splitlines() if " needs " in line] == [
+        "recipe mini needs mini_taught: training it first",
+        "recipe mini_taught needs mini_labels: training it first",
+        "recipe mini_taught needs plus_labels: training it first",
+    ]
+    assert {path.name for path in Path("runs").iterdir()} == {
+        "mini_labels-1", "plus_labels-1", "mini_taught-1", "mini-1",
+    }  # fmt: skip
 
 
 def test_views_come_again_mirrored_with_an_answer_that_is_for_both(tmp_path: Path, made_data: Dataset) -> None:

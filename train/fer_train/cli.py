@@ -22,7 +22,7 @@ from fer_train.data_options import FILE, reading_of, reading_options
 from fer_train.datasets import Dataset
 from fer_train.datasets.splits import USAGE, parse_division
 from fer_train.interruption import interruption
-from fer_train.networks import find_networks
+from fer_train.networks import find_networks, to_train
 from fer_train.runs import WEIGHTS, Run, check_free, create_run, open_run
 
 DEFAULT_RECIPE = "mini_xception"
@@ -55,6 +55,7 @@ DEFAULT_SEED = 1
     type=click.Path(path_type=Path),
     help="Begin with these weights.  [default: likewise]",
 )
+@click.option("--chain", is_flag=True, default=None, help="First train what the recipe names and runs/ lacks.")
 @click.option(
     "--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads of TensorFlow.  [default: all cores]"
 )
@@ -79,8 +80,8 @@ DEFAULT_SEED = 1
 def main(
     context: click.Context, *, recipe: str | None, data: tuple[Path, ...], asked: dict[str, Any], name: str | None,
     folder: Path | None, epochs: int | None, seed: int | None, split: str | None, teacher: Path | None,
-    start: Path | None, threads: int | None, devices: int, resume: Path | None, report: Path | None, listed: bool,
-    markdown: bool, measured: Path | None,
+    start: Path | None, chain: bool | None, threads: int | None, devices: int, resume: Path | None,
+    report: Path | None, listed: bool, markdown: bool, measured: Path | None,
 ) -> None:  # fmt: skip
     """Train a small expression network on FER2013.
 
@@ -89,7 +90,8 @@ def main(
     """
     new = {
         "--recipe": recipe, "--name": name, "--run": folder, "--epochs": epochs, "--seed": seed, "--split": split,
-        "--teacher": teacher, "--start": start, **{f"--{key.replace('_', '-')}": value for key, value in asked.items()},
+        "--teacher": teacher, "--start": start, "--chain": chain,
+        **{f"--{key.replace('_', '-')}": value for key, value in asked.items()},
     }  # fmt: skip
     if context.invoked_subcommand:
         given = [flag for flag, value in new.items() if value is not None]
@@ -110,7 +112,7 @@ def main(
         _new(
             recipe=recipe or DEFAULT_RECIPE, sources=data, asked=asked, folder=folder, name=name, epochs=epochs,
             seed=DEFAULT_SEED if seed is None else seed, division=split or USAGE, threads=threads, devices=devices,
-            given={"teacher": teacher, "start": start},
+            given={"start": start, "teacher": teacher}, chain=bool(chain),
         )  # fmt: skip
 
 
@@ -122,7 +124,7 @@ main.add_command(inspection.command)
 def _new(
     *, recipe: str, sources: tuple[Path, ...], asked: dict[str, Any], folder: Path | None, name: str | None,
     epochs: int | None, seed: int, division: str, threads: int | None, devices: int,
-    given: dict[str, Path | None],
+    given: dict[str, Path | None], chain: bool,
 ) -> None:  # fmt: skip
     wanted = recipes.load(recipe)
     if epochs:
@@ -132,6 +134,17 @@ def _new(
     parse_division(division)
     reading = reading_of(asked, wanted.side)
     require_extra()
+    # Looked for anew each time: what is trained for one of them may be another one too.
+    while chain and (missing := to_train(wanted, given)):
+        earlier, begun = missing
+        click.echo(f"recipe {wanted.name} needs {earlier}: {f'continuing {begun}' if begun else 'training it first'}")
+        if begun:
+            _resume(begun, sources, threads, devices)
+        else:
+            _new(
+                recipe=earlier, sources=sources, asked=asked, folder=None, name=None, epochs=epochs, seed=seed,
+                division=division, threads=threads, devices=devices, given=dict.fromkeys(given), chain=True,
+            )  # fmt: skip
     networks = find_networks(wanted, given)
     # Without a name the free one is looked for again once the data is read: another run may have begun.
     place = functools.partial(run_folder, folder, name, f"{wanted.name}-{seed}")

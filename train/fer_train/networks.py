@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fer_edge.contract.errors import UsageError
 from fer_train.recipe import Recipe
-from fer_train.runs import RUNS, WEIGHTS, open_run
+from fer_train.runs import LAST, RUNS, WEIGHTS, open_run
 
 
 def find_networks(recipe: Recipe, given: dict[str, Path | None]) -> dict[str, Path]:
@@ -40,15 +40,43 @@ def _named(role: str, path: Path) -> Path:
     return weights
 
 
+def to_train(recipe: Recipe, given: dict[str, Path | None]) -> tuple[str, Path | None] | None:
+    """The first recipe that has to be trained before this one, and its run to continue if there is one.
+
+    Args:
+        recipe, given: as for `find_networks`.
+    """
+    for role, path in given.items():
+        name = getattr(recipe.training, role)
+        if not name or path:
+            continue
+        newest = max(_runs_of(name, WEIGHTS), key=_age, default=None)
+        if newest is None:
+            return name, None
+        run = open_run(newest.parent)
+        # Weights that were copied here without their training are as good.
+        if (run.folder / LAST).exists() and len(run.history()) < run.recipe.training.epochs:
+            return name, run.folder
+    return None
+
+
 def _newest(recipe: str, role: str, wanted: str) -> Path:
-    found = [path for path in RUNS.glob(f"*/{WEIGHTS}") if _recipe_of(path.parent) == wanted]
+    found = _runs_of(wanted, WEIGHTS)
     if not found:
         train = shlex.join(["fer-train", "--recipe", wanted])
         raise UsageError(
             f"recipe {recipe} has a network of recipe {wanted} as its {role} and {RUNS}/ holds none; train it "
-            f"with {train} --data …, or name one with --{role}"
+            f"with {train} --data …, give --chain to have it trained first, or name one with --{role}"
         )
-    return max(found, key=lambda path: path.stat().st_mtime_ns)
+    return max(found, key=_age)
+
+
+def _runs_of(wanted: str, file: str) -> list[Path]:
+    return [path for path in RUNS.glob(f"*/{file}") if _recipe_of(path.parent) == wanted]
+
+
+def _age(path: Path) -> int:
+    return path.stat().st_mtime_ns
 
 
 def _recipe_of(folder: Path) -> str | None:
