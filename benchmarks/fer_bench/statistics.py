@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -43,13 +43,13 @@ def median_interval(values: Sequence[float], level: float = 0.95) -> tuple[float
     return ordered[first], ordered[count - 1 - first]
 
 
-def percentiles(rounds: ArrayLike) -> dict[str, float]:
+def percentiles(rounds: Iterable[ArrayLike]) -> dict[str, float]:
     """p50, p95 and p99 of each round, and of these the median over the rounds.
 
     A round that was disturbed by other work on the machine thus moves nothing.
 
     Args:
-        rounds: float, (rounds, measurements), any unit.
+        rounds: the measurements of each, float, (n,), any unit.
     """
-    of_rounds = np.percentile(np.asarray(rounds, np.float64), PERCENTILES, axis=1)
-    return {f"p{p}": round(float(np.median(row)), 4) for p, row in zip(PERCENTILES, of_rounds, strict=True)}
+    of_rounds = np.array([np.percentile(np.asarray(one, np.float64), PERCENTILES) for one in rounds])
+    return {f"p{p}": round(float(np.median(column)), 4) for p, column in zip(PERCENTILES, of_rounds.T, strict=True)}

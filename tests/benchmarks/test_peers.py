@@ -43,6 +43,7 @@ def python(tmp_path):
 
 def test_both_sides_see_the_same_frames_in_turn(python, clip, model, monkeypatch, tmp_path):
     monkeypatch.setattr(peers, "PROCESS_RUNS", 1)
+    monkeypatch.setattr(peers, "TURN_MS", 50.0)
     runs = [config.load(flags={"detector": "haar", "model": str(model)}, environment={})]
     rounds = []
     content = peers.measure([clip], runs, python, max_frames=5, rounds=2, on_round=rounds.append)
@@ -64,6 +65,23 @@ def test_both_sides_see_the_same_frames_in_turn(python, clip, model, monkeypatch
     assert "fer-edge haar" in peers.table(result)
     peers.plot(tmp_path / "peers.png", result)
     assert (tmp_path / "peers.png").stat().st_size > 1000
+
+
+def test_a_turn_goes_on_until_its_time_is_over(monkeypatch):
+    monkeypatch.setattr(peers, "TURN_MS", 100.0)
+    passes = [0, 0]
+
+    def side(number, ms):
+        def turn():
+            passes[number] += 1
+            return [ms] * 4, 4
+
+        return turn
+
+    (slow, faces), (fast, _) = peers._in_turns([side(0, 30.0), side(1, 1.0)], 2, lambda _: None)
+    assert passes == [1 + 2 * 1, 1 + 2 * 25]
+    assert [len(ms) for ms in (*slow, *fast)] == [4, 4, 100, 100]
+    assert faces == 4
 
 
 def test_a_peer_that_fails_is_told_with_its_last_words(python, clip, model):
