@@ -28,7 +28,7 @@ rotate = 180
 roi = "160,120,320,240"
 every_frame = true
 min_confidence = 0.4
-scan_interval_s = 0.5
+scan_interval_s = 1.0
 threads = 1
 """
 """What is mutated: a setting of each type."""

@@ -13,12 +13,15 @@ log = logging.getLogger(__name__)
 
 DETECTORS = ("auto", "haar", "yunet")
 
-HAAR_INTERVALS = 2
-"""A scan of Haar's costs fifteen times one of YuNet's, so it comes so many times less often, and never in haste."""
-
 
 def open_detector(
-    name: str, *, width: int = 512, min_face: int = 24, scan_interval_s: float = 0.5, threads: int = 1
+    name: str,
+    *,
+    width: int = 512,
+    min_face: int = 24,
+    scan_interval_s: float = 1.0,
+    threads: int = 1,
+    scan_threads: int = 1,
 ) -> FaceDetector:
     """Make the detector called `name`; `auto` is YuNet where its weights are installed, else Haar.
 
@@ -26,9 +29,9 @@ def open_detector(
         name: one of `DETECTORS`.
         width: width in pixels that YuNet looks at.
         min_face: smallest face in pixels of the frame.
-        scan_interval_s: longest time between two scans of the whole frame while faces are known, seconds;
-            twice as long with Haar.
-        threads: that YuNet runs on.
+        scan_interval_s: longest time between two scans of the whole frame while faces are known, seconds.
+        threads: that YuNet looks at windows with.
+        scan_threads: that YuNet scans with.
 
     Raises:
         DetectorError: YuNet was asked for and its weights are not there or cannot be loaded.
@@ -42,8 +45,9 @@ def open_detector(
         if name == "auto":
             log.warning("YuNet's weights are not installed, so Haar looks for faces; run: fer-edge model pull yunet")
         finder = HaarDetector(min_face=min_face)
-        return FaceSearch(finder, scan_interval_s=HAAR_INTERVALS * scan_interval_s, first_interval=1.0)
+        # A scan of Haar's costs thirty times one of YuNet's, so none comes in haste.
+        return FaceSearch(finder, scan_interval_s=scan_interval_s, first_interval=1.0)
     from fer_edge.faces.yunet import YuNetDetector
 
-    yunet = YuNetDetector(weights, width=width, min_face=min_face, threads=threads)
+    yunet = YuNetDetector(weights, width=width, min_face=min_face, threads=threads, scan_threads=scan_threads)
     return FaceSearch(yunet, scan_interval_s=scan_interval_s)

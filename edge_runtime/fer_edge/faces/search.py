@@ -2,8 +2,10 @@
 
 Scanning a frame costs most of the time the loop has; a known face needs only a small window around
 where it should be. So tracked faces are looked for in windows. For new ones the whole frame is scanned
-on a schedule, by a thread beside the loop, and the loop waits for a scan only where it knows of no
-face or a window turned out empty. While nobody is there every other scan is of the mirror image.
+on a schedule. A live source's loop does not wait for such a scan, which a thread makes beside it; it
+waits where it knows of no face, where a window turned out empty, and for the scans of a file, whose
+result must not depend on how fast the machine is. While nobody is there every other scan is of the
+mirror image.
 """
 
 from __future__ import annotations
@@ -30,11 +32,7 @@ larger too, and so on. At 30 frames/s each window moves the size by a fifth of t
 faces three windows in a row lost 13.0 % instead of 15.6, and the true expression got 0.25 points more of the
 probability."""
 
-SCAN_TIME_S = 0.15
-"""After so much of a file's own time a scan beside the loop is waited for. Frames of a file come as fast as they
-are read, and what is found in them must not depend on how fast this machine is. A live source's loop never waits."""
-
-FIRST_INTERVAL = 0.125
+FIRST_INTERVAL = 0.2
 """Share of the longest interval between scans; see `FaceSearch`."""
 
 Scan = Callable[[], Sequence[Detection]]
@@ -71,7 +69,7 @@ class FaceSearch:
     """
 
     def __init__(
-        self, finder: Finder, *, scan_interval_s: float = 0.5, first_interval: float = FIRST_INTERVAL,
+        self, finder: Finder, *, scan_interval_s: float = 1.0, first_interval: float = FIRST_INTERVAL,
         max_windows: int = 16,
     ) -> None:  # fmt: skip
         self.name, self.framing = finder.name, finder.framing
@@ -102,7 +100,7 @@ class FaceSearch:
         self._interval_s = self._first_interval_s
         # A face that a detector fails to see is often seen in the mirror image.
         self._mirrored = not (expected or self._mirrored)
-        return self._begin(frame, mirrored=self._mirrored).result()
+        return self._scanned(frame, mirrored=self._mirrored)
 
     def _look_at(self, frame: Frame, expected: Sequence[Box], elapsed: float) -> list[Detection] | None:
         """One face for each expected one; None as soon as one is not where it should be."""
@@ -126,24 +124,22 @@ class FaceSearch:
         return replace(face, box=_with_size_between(face.box, box, share))
 
     def _new_faces(self, frame: Frame, known: Sequence[Detection]) -> list[Detection]:
-        """Faces that a scan of an earlier frame found, where they are now; begins the next scan."""
+        """Faces that a scan found, where they are now; begins the next scan when it is time."""
         waited = frame.captured - self._began
-        if self._scan is None:
-            # A clock that went backwards would otherwise put the next scan off for as long.
-            if not 0 <= waited < self._interval_s:
-                self._scan = self._begin(frame)
+        faces: Sequence[Detection | None]
+        if self._scan is not None:
+            if not self._scan.done():
+                return []
+            scan, self._scan = self._scan, None
+            faces = self._by_now(frame, [face for face in scan.result() if _is_new(face, known)], len(known), waited)
+        # A clock that went backwards would otherwise put the next scan off for as long.
+        elif 0 <= waited < self._interval_s:
             return []
-        if not (self._scan.done() if frame.live else not 0 <= waited < SCAN_TIME_S):
+        elif frame.live:
+            self._scan = self._begin(frame)
             return []
-        scan, self._scan = self._scan, None
-        seen = [face for face in scan.result() if _is_new(face, known)]
-        crowd = len(known) + len(seen) > self._max_windows
-        faces: Sequence[Detection | None] = [] if crowd else [self._look(frame, face.box, waited) for face in seen]
-        if crowd or any(
-            now is None and (then.score or 0.0) >= SURE_SCORE for then, now in zip(seen, faces, strict=True)
-        ):
-            # Somebody came who has moved on meanwhile. What is doubtful and gone was nobody.
-            faces = self._begin(frame).result()
+        else:
+            faces = self._scanned(frame)
         new: list[Detection] = []
         for face in faces:
             if face is not None and _is_new(face, [*known, *new]):
@@ -152,6 +148,24 @@ class FaceSearch:
         if new:
             self._interval_s = self._first_interval_s
         return new
+
+    def _by_now(self, frame: Frame, seen: Sequence[Detection], known: int, waited: float) -> Sequence[Detection | None]:
+        """Where the faces are that a scan saw `waited` seconds ago, beside so many known ones."""
+        crowd = known + len(seen) > self._max_windows
+        faces: Sequence[Detection | None] = [] if crowd else [self._look(frame, face.box, waited) for face in seen]
+        if crowd or any(
+            now is None and (then.score or 0.0) >= SURE_SCORE for then, now in zip(seen, faces, strict=True)
+        ):
+            # Somebody came who has moved on meanwhile. What is doubtful and gone was nobody.
+            faces = self._scanned(frame)
+        return faces
+
+    def _scanned(self, frame: Frame, *, mirrored: bool = False) -> Sequence[Detection]:
+        if frame.live:
+            # One that nobody waits for any more may still be under way.
+            return self._begin(frame, mirrored=mirrored).result()
+        self._began = frame.captured
+        return self._finder.prepare_scan(frame, mirrored=mirrored)()
 
     def _begin(self, frame: Frame, *, mirrored: bool = False) -> Future[Sequence[Detection]]:
         self._began = frame.captured

@@ -39,7 +39,8 @@ class YuNetDetector:
         weights: the .onnx file (`fer-edge model pull yunet`).
         width: the frame is shrunk to this width in pixels; smaller ones are taken as they are.
         min_face: smallest face in pixels of the frame.
-        threads: of the runtime.
+        threads: of the runtime for windows, for which one is the fastest.
+        scan_threads: of the runtime for scans; two take 2.1 ms where one takes 3.7 (x86-64).
         least_score: of a face, 0..1.
 
     Raises:
@@ -50,12 +51,13 @@ class YuNetDetector:
     framing = Framing(scale=0.98, rise=0.01)
 
     def __init__(
-        self, weights: Path, *, width: int = 512, min_face: int = 24, threads: int = 1, least_score: float = LEAST_SCORE
-    ) -> None:
+        self, weights: Path, *, width: int = 512, min_face: int = 24, threads: int = 1, scan_threads: int = 1,
+        least_score: float = LEAST_SCORE,
+    ) -> None:  # fmt: skip
         self._weights = read_weights(weights)
         self._width = width
         self._min_face = min_face
-        self._threads = threads
+        self._threads, self._scan_threads = threads, scan_threads
         self._least_score = least_score
         self._looker: _Cells | None = None
         self._scanner: _Cells | None = None
@@ -90,7 +92,7 @@ class YuNetDetector:
         shape = (-(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE, _channels(small))
         # A frame seldom has another size than the one before: there is a network for the newest alone.
         if self._scanner is None or self._scanner.shape != shape:
-            self._scanner = _Cells(InStrips(self._weights, shape, self._threads), self._least_score)
+            self._scanner = _Cells(InStrips(self._weights, shape, self._scan_threads), self._least_score)
         return self._scanner
 
     def _kept(

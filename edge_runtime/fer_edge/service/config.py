@@ -64,9 +64,7 @@ class Settings:
     idle_after_s: float = setting(30.0, "nobody seen for so long is nobody there, seconds", minimum=0, maximum=86400)
     detect_width: int = setting(512, "width YuNet scans at, pixels", minimum=96, maximum=1920)
     min_face: int = setting(24, "smallest face, pixels of the frame", minimum=16, maximum=2000)
-    scan_interval_s: float = setting(
-        0.5, "longest time between scans, faces known, seconds; haar: twice", minimum=0, maximum=10
-    )
+    scan_interval_s: float = setting(1.0, "longest time between scans, faces known, seconds", minimum=0, maximum=10)
     sightings: int = setting(2, "a face is reported from this sighting on, a sure one at once", minimum=1, maximum=100)
     misses: int = setting(15, "a face is gone after so many frames without it", minimum=0, maximum=1000)
     time_constant_s: float = setting(0.5, "smoothing of the probabilities, seconds", minimum=0, maximum=60)
@@ -82,6 +80,7 @@ class Settings:
     record: str = setting("", "Matroska file to record what is seen into; empty records nothing")
     record_style: str = setting("plain", "recorded frames as they are, or with boxes", enum=["plain", "annotated"])
     threads: int = setting(1, "threads of detector and classifier, each", minimum=1, maximum=16)
+    scan_threads: int = setting(2, "threads of YuNet's scans; no more than cores", minimum=1, maximum=16)
 
     @property
     def size_pixels(self) -> tuple[int, int]:

@@ -116,12 +116,14 @@ def make_classifier(settings: Settings) -> litert.LiteRtClassifier:
 def make_detector(settings: Settings) -> FaceDetector:
     """The face detector as these settings ask for it; `threads` holds for all of OpenCV in this process."""
     cv2.setNumThreads(settings.threads)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return open_detector(
         settings.detector,
         width=settings.detect_width,
         min_face=settings.min_face,
         scan_interval_s=settings.scan_interval_s,
         threads=settings.threads,
+        scan_threads=min(settings.scan_threads, cores),
     )
 
 
