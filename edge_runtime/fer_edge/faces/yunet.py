@@ -207,9 +207,12 @@ class _Cells:
     def __init__(self, network: _Network, least: float) -> None:
         self._network, self.shape = network, network.shape
         height, width, _ = self.shape
-        grids = [np.mgrid[: height // stride, : width // stride][::-1].reshape(2, -1).T * stride for stride in STRIDES]
-        self._corners = np.concatenate(grids).astype(np.float32)
-        self._strides = np.repeat(np.array(STRIDES, np.float32), [len(grid) for grid in grids])[:, None]
+        corners = np.concatenate(
+            [np.mgrid[: height // stride, : width // stride][::-1].reshape(2, -1).T * stride for stride in STRIDES]
+        )
+        strides = np.repeat(STRIDES, [height // stride * (width // stride) for stride in STRIDES])
+        # Of each cell: its stride, then its corner for the box's centre, its size and either eye.
+        self._grid = np.column_stack((strides, corners, corners, corners, corners)).astype(np.float32)
         self._least = least
         # The score is the geometric mean of two probabilities: neither is below its square.
         self._least_logit = math.log(least**2 / (1 - least**2))
@@ -228,13 +231,15 @@ class _Cells:
         cells = np.concatenate(
             [made.reshape(-1, OUTPUTS) for made in self._network.run(image[:, ::-1] if mirrored else image)]
         )
-        likely = np.flatnonzero((cells[:, 0] > self._least_logit) & (cells[:, 1] > self._least_logit))
-        cells, strides, corners = cells[likely], self._strides[likely], self._corners[likely]
-        faces = np.empty((len(likely), 9), np.float32)
+        likely = (np.minimum(cells[:, 0], cells[:, 1]) > self._least_logit).nonzero()[0]
+        cells, grid = cells[likely], self._grid[likely]
+        strides, faces = grid[:, :1], np.empty((len(likely), 9), np.float32)
+        points = cells[:, 2:10] * strides + grid[:, 1:]
         faces[:, 2:4] = np.exp(cells[:, 4:6]) * strides
-        faces[:, :2] = cells[:, 2:4] * strides + corners - faces[:, 2:4] / 2
-        faces[:, 4] = 1 / np.sqrt((1 + np.exp(-cells[:, :2])).prod(axis=1))
-        faces[:, 5:] = cells[:, 6:10] * strides + np.tile(corners, 2)
+        faces[:, :2] = points[:, :2] - faces[:, 2:4] / 2
+        odds = 1 + np.exp(-cells[:, :2])
+        faces[:, 4] = 1 / np.sqrt(odds[:, 0] * odds[:, 1])
+        faces[:, 5:] = points[:, 4:]
         if mirrored:
             faces[:, 0] += faces[:, 2]
             faces[:, [0, 5, 7]] = image.shape[1] - faces[:, [0, 5, 7]]
