@@ -13,6 +13,7 @@ import click
 
 from fer_convert import calibration as calibrations
 from fer_convert import source as sources
+from fer_convert.mirroring import mirrored
 from fer_convert.temperature import LIMITS, fit, last_linear, scale
 from fer_edge.contract.commands import Command
 from fer_edge.contract.errors import DataError, MissingExtraError, QualityError, UsageError
@@ -51,6 +52,9 @@ PAGE = "conversion.html"
     "--temperature", type=click.FloatRange(*LIMITS), metavar="T",
     help="Divide the logits by T.  [default: what fits the pictures that the recipe held out, else 1]",
 )  # fmt: skip
+@click.option(
+    "--mirror", is_flag=True, help="Average a picture and its mirror image: a little more accurate in twice the time."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every random choice.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path),
@@ -58,7 +62,8 @@ PAGE = "conversion.html"
 )  # fmt: skip
 def main(
     *, model: Path | None, int8: bool, float32: bool, float16: bool, dynamic: bool, data: tuple[Path, ...],
-    calibration: Path | None, max_drop: float, temperature: float | None, seed: int, output: Path | None,
+    calibration: Path | None, max_drop: float, temperature: float | None, mirror: bool,
+    seed: int, output: Path | None,
 ) -> None:  # fmt: skip
     """Convert MODEL, a run folder of fer-train or a .keras file, to a TFLite model file.
 
@@ -73,7 +78,7 @@ def main(
     source = sources.find(model)
     paths = _outputs(source, kinds, output)
     click.echo(f"Converting {source.weights} to {', '.join(kinds)}", err=True)
-    converter = _prepare(source, data, calibration, temperature, seed)
+    converter = _prepare(source, data, calibration, temperature, seed, mirror=mirror)
     done = [_convert(converter, kind) for kind in kinds]
     for conversion in done:
         drop = conversion.comparison.drop
@@ -102,8 +107,9 @@ def _outputs(source: sources.Source, kinds: list[str], output: Path | None) -> l
 
 
 def _prepare(
-    source: sources.Source, data: tuple[Path, ...], calibration: Path | None, temperature: float | None, seed: int
-) -> Converter:
+    source: sources.Source, data: tuple[Path, ...], calibration: Path | None, temperature: float | None, seed: int,
+    *, mirror: bool,
+) -> Converter:  # fmt: skip
     paths = data or source.data or ((calibration,) if calibration else ())
     gone = [str(path) for path in paths if not path.exists()]
     if not paths or (not data and gone):
@@ -127,10 +133,12 @@ def _prepare(
         click.echo(f"Dividing the logits by {temperature:.3f}, fitted on {len(held_out):,} pictures held out", err=True)
     temperature = temperature or 1.0
     network = scale(network, temperature)
+    if mirror:
+        network = mirrored(network)
     validation = divided.split(source.validation_split)
     click.echo(f"Calibrating with {len(drawn.images)} pictures of {known.source}, {name}", err=True)
     return Converter(
-        source=source, network=network, temperature=temperature, weights_sha256=digest,
+        source=source, network=network, temperature=temperature, mirrored=mirror, weights_sha256=digest,
         labels=_labels(source, divided), calibration=drawn, validation=validation,
         before=float_probabilities(network, validation.images), seed=seed,
     )  # fmt: skip

@@ -79,6 +79,7 @@ class Converter:
         source: where the network comes from.
         network: the network, at its temperature.
         temperature: what its logits were divided by.
+        mirrored: it averages a picture and its mirror image (`fer_convert.mirroring`).
         weights_sha256: of its file.
         labels: in output order.
         calibration: the calibration set.
@@ -90,6 +91,7 @@ class Converter:
     source: Source
     network: keras.Model
     temperature: float
+    mirrored: bool = False
     weights_sha256: str
     labels: tuple[str, ...]
     calibration: CalibrationSet
@@ -160,6 +162,7 @@ class Converter:
             **self.source.facts(),
             "weights_sha256": self.weights_sha256,
             "temperature": round(self.temperature, 4),
+            **({"mirrored": True} if self.mirrored else {}),
             **({"calibration": self.calibration.facts()} if kind == "int8" else {}),
             "accuracy": {comparison.split: comparison.facts(kind)},
             **contents.facts(),

@@ -90,6 +90,15 @@ def test_the_same_run_gives_the_same_bytes(run: Path) -> None:
     assert path.read_bytes() == first
 
 
+def test_a_model_that_averages_the_mirror_image_says_so(run: Path, tmp_path: Path) -> None:
+    convert(run, "--mirror", "--max-drop", 100, "-o", tmp_path / "both.tflite")
+    model = model_file.read(tmp_path / "both.tflite")
+    assert model.facts["mirrored"] is True
+    picture = np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)
+    runner = Runner(model.flatbuffer)
+    np.testing.assert_array_equal(runner.classify(picture), runner.classify(picture[:, ::-1]))
+
+
 def test_several_kinds_into_a_folder(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, made = quantization.convert, []
 
