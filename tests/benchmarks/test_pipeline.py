@@ -14,6 +14,7 @@ from result_schema import validate
 from fer_bench import cli, pipeline, process, results
 from fer_edge.contract.errors import FerError, UsageError
 from fer_edge.expressions import litert
+from fer_edge.records import Frame
 from fer_edge.service import config
 from fer_edge.service.run import make_detector
 
@@ -144,3 +145,25 @@ def _is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_frames_come_one_after_another_in_the_same_memory():
+    shapes = [(4, 6), (4, 6), (8, 6), (8, 6)]
+    frames = [
+        Frame(image=np.full(shape, number, np.uint8), time=0.0, captured=float(number), source="test")
+        for number, shape in enumerate(shapes)
+    ]
+    source = pipeline.OneBuffer(frames)
+    seen = []
+    for number in range(len(frames)):
+        source.fill()
+        frame = source.read()
+        assert (frame.image == number).all()
+        assert frame.image.shape == shapes[number]
+        assert frame.captured == number
+        assert not np.shares_memory(frame.image, frames[number].image)
+        seen.append(frame.image)
+    assert np.shares_memory(seen[0], seen[1])
+    assert np.shares_memory(seen[2], seen[3])
+    source.fill()
+    assert source.read() is None
