@@ -82,9 +82,10 @@ def test_teacher_and_share_need_each_other(training: dict[str, object]) -> None:
         recipe("half", **training)
 
 
-def test_views_need_a_teacher() -> None:
-    with pytest.raises(UsageError, match=r"teacher_views needs training\.teacher"):
-        recipe("alone", teacher_views=3)
+@pytest.mark.parametrize(("key", "needed"), [("teacher_views", "teacher"), ("start_share", "start")])
+def test_what_is_about_another_network_needs_one(key: str, needed: str) -> None:
+    with pytest.raises(UsageError, match=rf"{key} needs training\.{needed}"):
+        recipe("alone", **{key: 1})
 
 
 def test_a_run_begins_with_the_weights_and_targets_of_its_networks(tmp_path: Path, made_data: Dataset) -> None:
@@ -173,6 +174,31 @@ def test_views_come_again_mirrored_with_an_answer_that_is_for_both(tmp_path: Pat
     np.testing.assert_array_equal(fourth, second[:, :, ::-1])
     np.testing.assert_array_equal(fifth, first)
     assert (first != second).any()
+
+
+def test_a_run_ends_with_the_mean_of_its_start_and_its_last_epoch(tmp_path: Path, made_data: Dataset) -> None:
+    import keras
+    import numpy as np
+
+    from fer_train import models
+    from fer_train.fit import fit
+
+    options = {"architecture": "mini_xception", "filters": [4]}
+    keras.utils.set_random_seed(9)
+    models.build(**options, classes=7).save(tmp_path / "start.keras")
+    training = {"start": "any", "start_share": 0.25, "epochs": 2, "batch_size": 16, "learning_rate": 0.01}
+    wanted = recipes.from_dict({"name": "mean", "model": options, "training": training})
+    run = create_run(tmp_path / "run", wanted, made_data, seed=1, networks={"start": tmp_path / "start.keras"})
+    for _ in range(2):  # Resumed after its end it comes to the same.
+        returned = fit(run, made_data)
+        begun, last, mean = (
+            models.load(path).get_weights()
+            for path in (tmp_path / "start.keras", run.folder / "last.keras", run.folder / "best.keras")
+        )
+        for a, b, c, d in zip(begun, last, mean, returned.get_weights(), strict=True):
+            np.testing.assert_allclose(c, 0.25 * a + 0.75 * b, atol=1e-6)
+            np.testing.assert_array_equal(c, d)
+        assert any((a != b).any() for a, b in zip(begun, last, strict=True))
 
 
 def test_a_teacher_of_other_classes_is_refused(tmp_path: Path, made_data: Dataset) -> None:

@@ -260,8 +260,13 @@ def _evaluate(run: Run, data: Dataset) -> None:
     history = run.history()
     best = max(history, key=lambda one: one["val_accuracy"])
     trained = sum(row["seconds"] for row in history)
+    share = run.recipe.training.start_share
+    if share and len(history) == run.recipe.training.epochs:
+        which = f"mean of the weights after epoch {len(history)} and, {share:.0%} of it, those it began with"
+    else:
+        which = f"epoch {best['epoch']} of {len(history)}"
     click.echo(
-        f"\n{WEIGHTS}: epoch {best['epoch']} of {len(history)} ({duration(trained)}), "
+        f"\n{WEIGHTS}: {which} ({duration(trained)}), "
         f"on {run.validation_split}, the split it was chosen on:\n\n{result.table()}\n\n"
         f"written to {run.folder}: {WEIGHTS}, evaluation.json, and {PAGE} with everything to look at"
     )

@@ -1,8 +1,9 @@
 """Train a network: one run folder, a checkpoint every epoch, resumable to the same history.
 
 A run folder gains `history.csv` (a row an epoch), `last.keras` (weights and optimizer after the newest
-complete epoch) and `best.keras` (the weights with the highest validation accuracy). The epoch reached
-is the optimizer's own step count, so there is no second place for it to disagree with.
+complete epoch) and `best.keras` (the weights with the highest validation accuracy; in the end, where
+the recipe asks for it, their mean with those that the run began with). The epoch reached is the
+optimizer's own step count, so there is no second place for it to disagree with.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import io
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -37,7 +39,7 @@ def fit(
     progress_bar: bool = False,
     interrupted: threading.Event | None = None,
 ) -> keras.Model:
-    """Train until the recipe's last epoch, continuing where the folder stands; return the last model.
+    """Train until the recipe's last epoch, continuing where the folder stands; return the network it ends with.
 
     On KeyboardInterrupt, and once `interrupted` is set, the epochs that were complete are in the folder.
 
@@ -99,7 +101,18 @@ def fit(
         )
     if interrupted and interrupted.is_set():
         raise KeyboardInterrupt
+    if training.start_share:
+        last = model.get_weights()
+        models.start(model, run.folder / START)
+        share = training.start_share
+        model.set_weights([share * a + (1 - share) * b for a, b in zip(model.get_weights(), last, strict=True)])
+        _save(model, run.folder / WEIGHTS)
     return model
+
+
+def _save(model: keras.Model, path: Path) -> None:
+    with replacing(path, suffix=".keras") as temporary:
+        model.save(temporary)
 
 
 class _Interruption(keras.callbacks.Callback):
@@ -143,19 +156,15 @@ class _Checkpoint(keras.callbacks.Callback):
         }
         self._rows.append(row)
         if row["val_accuracy"] > best:
-            self._save(WEIGHTS)
+            _save(self.model, self._run.folder / WEIGHTS)
         table = io.StringIO()
         writer = csv.DictWriter(table, HISTORY, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self._rows)
         write_text(self._run.folder / "history.csv", table.getvalue())
-        self._save(LAST)
+        _save(self.model, self._run.folder / LAST)
         if self._on_epoch:
             self._on_epoch(row)
-
-    def _save(self, name: str) -> None:
-        with replacing(self._run.folder / name, suffix=".keras") as temporary:
-            self.model.save(temporary)
 
 
 def _optimizer(training: Training, steps: int) -> keras.optimizers.Optimizer:

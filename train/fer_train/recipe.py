@@ -41,6 +41,8 @@ class Training:
             and its mirror image; later epochs see the same views and answers again, mirrored in every other
             round, which costs no more of the teacher's time. 0: it answers every view as it stands.
         start: recipe of the network whose weights a run begins with, or "" for random ones.
+        start_share: share of these weights in the network that a run ends with: the mean of them and of those after
+            the last epoch, weighted by this (Wortsman et al. 2022, arXiv:2109.01903). 0 takes the best epoch.
         hold_out: share of the training pictures that is left aside; fer-convert fits the temperature on it, unless
             there is a teacher or a start, which have learned it.
         precision: Keras' dtype policy while training: `float32`, or `mixed_bfloat16`, which nearly halves
@@ -62,6 +64,7 @@ class Training:
     teacher_share: float = 0.0
     teacher_views: int = 0
     start: str = ""
+    start_share: float = 0.0
     hold_out: float = 0.0
     precision: str = "float32"
 
@@ -89,12 +92,14 @@ class Training:
             mixup=(0.0, 10.0),
             teacher_share=(0.0, 1.0),
             teacher_views=(0, 10_000),
+            start_share=(0.0, 1.0),
             hold_out=(0.0, 0.5),
         )
         if bool(self.teacher) != bool(self.teacher_share):
             raise UsageError("recipe keys training.teacher and training.teacher_share need each other")
-        if self.teacher_views and not self.teacher:
-            raise UsageError("recipe key training.teacher_views needs training.teacher")
+        for name, needed in (("teacher_views", "teacher"), ("start_share", "start")):
+            if getattr(self, name) and not getattr(self, needed):
+                raise UsageError(f"recipe key training.{name} needs training.{needed}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
