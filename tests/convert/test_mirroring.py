@@ -13,6 +13,7 @@ from fer_convert.calibration import CalibrationSet, draw
 from fer_convert.conversion import float_probabilities
 from fer_convert.mirroring import mirrored
 from fer_convert.runner import Runner
+from fer_edge.contract.errors import ModelFileError
 from fer_train import datasets
 
 pytestmark = pytest.mark.tensorflow
@@ -32,13 +33,21 @@ def calibration(patterns: Path) -> CalibrationSet:
     return draw(datasets.load(patterns).split("Training"), name="Training", classes=7, seed=0, pictures=40)
 
 
-def test_the_mean_of_both_answers_with_the_same_weights(network: Any, calibration: CalibrationSet) -> None:
+def test_the_mean_of_both_logits_with_the_same_weights(network: Any, calibration: CalibrationSet) -> None:
     both = mirrored(network)
     assert both.count_params() == network.count_params()
     images = calibration.images[:5]
     straight, turned = (float_probabilities(network, seen) for seen in (images, images[:, :, ::-1]))
     assert np.abs(straight - turned).max() > 1e-3, "a network that sees no difference proves nothing"
-    np.testing.assert_allclose(float_probabilities(both, images), (straight + turned) / 2, atol=1e-5)
+    wanted = np.sqrt(straight * turned)
+    np.testing.assert_allclose(float_probabilities(both, images), wanted / wanted.sum(axis=1, keepdims=True), atol=1e-5)
+
+
+def test_without_a_softmax_layer_it_is_refused(network: Any) -> None:
+    import keras
+
+    with pytest.raises(ModelFileError, match="without --mirror"):
+        mirrored(keras.Model(network.inputs, network.layers[-1].input))
 
 
 def test_int8_holds_the_weights_once_and_answers_a_mirror_image_alike(
