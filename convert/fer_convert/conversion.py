@@ -20,6 +20,7 @@ from fer_convert.source import Source
 from fer_convert.verification import Comparison
 from fer_edge.contract import model_file
 from fer_edge.contract.errors import ModelFileError
+from fer_edge.contract.flatbuffer import check_network
 from fer_edge.contract.model_file import ModelFile
 from fer_train.batches import to_input
 from fer_train.datasets import Dataset, Split
@@ -140,6 +141,8 @@ class Converter:
             flatbuffer=flatbuffer,
         )
         finished = model_file.parse(model.to_bytes(), f"the {kind} model")
+        # What the runtime would refuse is not written.
+        check_network(finished.flatbuffer, finished.name, allow_float=kind != "int8")
         model_file.replay_golden(finished, Runner(finished.flatbuffer).classify)
         return Conversion(kind, finished, contents, comparison, after, self._layers(kind, written))
 

@@ -14,6 +14,7 @@ from fer_convert.conversion import float_probabilities
 from fer_convert.mirroring import mirrored
 from fer_convert.runner import Runner
 from fer_edge.contract.errors import ModelFileError
+from fer_edge.contract.flatbuffer import check_network
 from fer_train import datasets
 
 pytestmark = pytest.mark.tensorflow
@@ -65,3 +66,7 @@ def test_int8_holds_the_weights_once_and_answers_a_mirror_image_alike(
         answer = runner.classify(image)
         np.testing.assert_array_equal(answer, runner.classify(np.ascontiguousarray(image[:, ::-1])))
         np.testing.assert_allclose(answer, expected, atol=0.1)
+
+
+def test_the_runtime_takes_such_a_model(network: Any, calibration: CalibrationSet) -> None:
+    check_network(quantization.strip(quantization.convert(mirrored(network), "int8", calibration)), "both")

@@ -47,7 +47,7 @@ DEFAULT_SEED = 1
     "--teacher",
     metavar="RUN|FILE",
     type=click.Path(path_type=Path),
-    help="Learn from it.  [default: newest run of the one the recipe names]",
+    help="Learn from it.  [default: newest run of what is named]",
 )
 @click.option(
     "--start",
