@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fer_convert.calibration import CalibrationSet, draw
+from fer_train import datasets
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 SIDE = 48
@@ -89,3 +92,19 @@ def change_network() -> Callable[[Path, Change], None]:
         network.save(path)
 
     return change
+
+
+@pytest.fixture(scope="session")
+def network(trained: Path) -> Any:
+    """The trained network, for tests that leave it as it is."""
+    import keras
+
+    import fer_train.models  # noqa: F401
+
+    return keras.saving.load_model(trained / "best.keras", compile=False)
+
+
+@pytest.fixture(scope="session")
+def calibration(patterns: Path) -> CalibrationSet:
+    """A few of the drawn patterns."""
+    return draw(datasets.load(patterns).split("Training"), name="Training", classes=7, seed=0, pictures=40)

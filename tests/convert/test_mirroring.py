@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from fer_convert import inspection, quantization, ranges
-from fer_convert.calibration import CalibrationSet, draw
+from fer_convert.calibration import CalibrationSet
 from fer_convert.conversion import float_probabilities
 from fer_convert.mirroring import mirrored
 from fer_convert.runner import Runner
 from fer_edge.contract.errors import ModelFileError
 from fer_edge.contract.flatbuffer import check_network
-from fer_train import datasets
 
 pytestmark = pytest.mark.tensorflow
-
-
-@pytest.fixture(scope="module")
-def network(trained: Path) -> Any:
-    import keras
-
-    import fer_train.models  # noqa: F401
-
-    return keras.saving.load_model(trained / "best.keras", compile=False)
-
-
-@pytest.fixture(scope="module")
-def calibration(patterns: Path) -> CalibrationSet:
-    return draw(datasets.load(patterns).split("Training"), name="Training", classes=7, seed=0, pictures=40)
 
 
 def test_the_mean_of_both_logits_with_the_same_weights(network: Any, calibration: CalibrationSet) -> None:

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from fer_convert import inspection, quantization
-from fer_convert.calibration import CalibrationSet, draw
+from fer_convert.calibration import CalibrationSet
 from fer_convert.runner import Runner
 from fer_edge.contract.errors import ModelFileError, QualityError
-from fer_train import datasets
 
 pytestmark = pytest.mark.tensorflow
-
-
-@pytest.fixture(scope="module")
-def network(trained: Path) -> Any:
-    import keras
-
-    import fer_train.models  # noqa: F401
-
-    return keras.saving.load_model(trained / "best.keras", compile=False)
-
-
-@pytest.fixture(scope="module")
-def calibration(patterns: Path) -> CalibrationSet:
-    return draw(datasets.load(patterns).split("Training"), name="Training", classes=7, seed=0, pictures=40)
 
 
 @pytest.mark.parametrize("kind", ["float16", "dynamic", "float32"])
