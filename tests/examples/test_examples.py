@@ -163,8 +163,9 @@ def test_happiness_meter(run: Run, files: Path) -> None:
 
 
 def test_mood_per_minute(run: Run, files: Path) -> None:
-    (line,) = run("mood_per_minute", files / "events.jsonl").splitlines()
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d happy \d+%, \w+ \d+%, \w+ \d+%", line)
+    lines = run("mood_per_minute", files / "events.jsonl").splitlines()
+    assert 1 <= len(lines) <= 2, "a few seconds of events touch one minute or two"
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d happy \d+%, \w+ \d+%, \w+ \d+%", line) for line in lines)
 
 
 def test_mqtt_subscriber(start: Callable[..., subprocess.Popen[str]], files: Path, tmp_path: Path) -> None:
