@@ -89,8 +89,9 @@ def test_a_service_swaps_its_model_while_it_runs(
     with (
         log.open("w") as stream,
         subprocess.Popen(
-            [*RUN, "run", "--source", "demo", "--detector", "haar", "--max-fps", "10", "--publish",
-             f"file:{tmp_path / 'events'}"],
+            # Tests that were begun with nohup have SIGHUP ignored, and so would the run.
+            ["env", "--default-signal=HUP", *RUN, "run", "--source", "demo", "--detector", "haar", "--max-fps", "10",
+             "--publish", f"file:{tmp_path / 'events'}"],
             stderr=stream, env=environment, start_new_session=True,
         ) as child,
     ):  # fmt: skip
