@@ -9,7 +9,6 @@ import pytest
 
 from fer_convert import inspection, quantization, ranges
 from fer_convert.calibration import CalibrationSet
-from fer_convert.conversion import float_probabilities
 from fer_convert.mirroring import mirrored
 from fer_convert.runner import Runner
 from fer_edge.contract.errors import ModelFileError
@@ -19,6 +18,8 @@ pytestmark = pytest.mark.tensorflow
 
 
 def test_the_mean_of_both_logits_with_the_same_weights(network: Any, calibration: CalibrationSet) -> None:
+    from fer_convert.conversion import float_probabilities
+
     both = mirrored(network)
     assert both.count_params() == network.count_params()
     images = calibration.images[:5]
@@ -38,6 +39,8 @@ def test_without_a_softmax_layer_it_is_refused(network: Any) -> None:
 def test_int8_holds_the_weights_once_and_answers_a_mirror_image_alike(
     network: Any, calibration: CalibrationSet
 ) -> None:
+    from fer_convert.conversion import float_probabilities
+
     single = quantization.convert(network, "int8", calibration)
     both = mirrored(network)
     written = quantization.convert(both, "int8", calibration)
