@@ -65,8 +65,10 @@ def guarded(folder: Path, user: str, password: str) -> Iterator[Broker]:
     subprocess.run(["mosquitto_passwd", "-b", "-c", users, user, password], check=True, capture_output=True)
     broker = Broker(folder, f"allow_anonymous false\npassword_file {users}")
     broker.start()
-    yield broker
-    broker.stop()
+    try:
+        yield broker
+    finally:
+        broker.stop()
 
 
 class Subscriber:

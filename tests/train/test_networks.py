@@ -145,6 +145,20 @@ def test_a_chain_trains_each_network_once(
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("wrong", [("--start", "absent.keras"), ("--name", "taken"), ("--teacher", "absent.keras")])
+def test_what_is_wrong_is_said_before_a_chain_is_trained(
+    wrong: tuple[str, str], runs: Path, csv_rows: list[str], write_csv: Callable[..., Path]
+) -> None:
+    (runs / "taken").mkdir()
+    (runs / "taken" / "run.json").write_text("{}")
+    before = sorted(runs.iterdir())
+    arguments = ["--recipe", "mini", "--data", str(write_csv(csv_rows)), "--epochs", "1", "--chain", *wrong]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2, done.output
+    assert wrong[1].removesuffix(".keras") in done.output
+    assert sorted(runs.iterdir()) == before
+
+
 def test_views_come_again_mirrored_with_an_answer_that_is_for_both(tmp_path: Path, made_data: Dataset) -> None:
     import keras
     import numpy as np

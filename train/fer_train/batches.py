@@ -51,7 +51,7 @@ class TrainingBatches(keras.utils.PyDataset):
 
     def __getitem__(self, batch: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         rows = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
-        rng = np.random.default_rng((self._seed, self._view + 1, batch))
+        rng = np.random.default_rng((self._seed, self._view, batch))
         images, targets = to_input(self._augmentation(self._split.images[rows], rng)), self._targets[rows]
         if self._mixup:
             # The batch is shuffled already: its mirror gives every picture a partner.
@@ -61,7 +61,7 @@ class TrainingBatches(keras.utils.PyDataset):
         if self._teacher is not None:
             targets += self._teacher_share * (self._ask(self._teacher, images, batch) - targets)
         # The answer kept for a view is for its mirror image too.
-        return (images[:, :, ::-1] if self._round % 2 else images), targets
+        return (images[:, :, ::-1] if self._mirrored else images), targets
 
     def _ask(self, teacher: keras.Model, images: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
         if not self._teacher_views:
@@ -74,5 +74,8 @@ class TrainingBatches(keras.utils.PyDataset):
 
     def begin_epoch(self, epoch: int) -> None:
         """Shuffle for epoch number `epoch`, from 1."""
-        self._round, self._view = divmod(epoch - 1, self._teacher_views) if self._teacher_views else (0, epoch - 1)
-        self._order = np.random.default_rng((self._seed, self._view + 1)).permutation(len(self._split))
+        repeats, view = divmod(epoch - 1, self._teacher_views) if self._teacher_views else (0, epoch - 1)
+        self._mirrored = repeats % 2 == 1
+        # The number of the epoch that saw these views first.
+        self._view = view + 1
+        self._order = np.random.default_rng((self._seed, self._view)).permutation(len(self._split))

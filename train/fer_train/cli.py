@@ -134,6 +134,11 @@ def _new(
     parse_division(division)
     reading = reading_of(asked, wanted.side)
     require_extra()
+    # Without a name the free one is looked for again once the data is read: another run may have begun.
+    place = functools.partial(run_folder, folder, name, f"{wanted.name}-{seed}")
+    check_free(place())
+    # What was given is looked at before hours of training, not behind them.
+    find_networks(wanted, {role: path for role, path in given.items() if path})
     # Looked for anew each time: what is trained for one of them may be another one too.
     while chain and (missing := to_train(wanted, given)):
         earlier, begun = missing
@@ -146,9 +151,6 @@ def _new(
                 division=division, threads=threads, devices=devices, given=dict.fromkeys(given), chain=True,
             )  # fmt: skip
     networks = find_networks(wanted, given)
-    # Without a name the free one is looked for again once the data is read: another run may have begun.
-    place = functools.partial(run_folder, folder, name, f"{wanted.name}-{seed}")
-    check_free(place())
     data = load_data(sources, reading)
     import_keras(threads)
     from fer_train import models

@@ -50,7 +50,7 @@ def to_train(recipe: Recipe, given: dict[str, Path | None]) -> tuple[str, Path |
         name = getattr(recipe.training, role)
         if not name or path:
             continue
-        newest = max(_runs_of(name, WEIGHTS), key=_age, default=None)
+        newest = max(_weights_of(name), key=_age, default=None)
         if newest is None:
             return name, None
         run = open_run(newest.parent)
@@ -61,7 +61,7 @@ def to_train(recipe: Recipe, given: dict[str, Path | None]) -> tuple[str, Path |
 
 
 def _newest(recipe: str, role: str, wanted: str) -> Path:
-    found = _runs_of(wanted, WEIGHTS)
+    found = _weights_of(wanted)
     if not found:
         train = shlex.join(["fer-train", "--recipe", wanted])
         raise UsageError(
@@ -71,8 +71,8 @@ def _newest(recipe: str, role: str, wanted: str) -> Path:
     return max(found, key=_age)
 
 
-def _runs_of(wanted: str, file: str) -> list[Path]:
-    return [path for path in RUNS.glob(f"*/{file}") if _recipe_of(path.parent) == wanted]
+def _weights_of(wanted: str) -> list[Path]:
+    return [path for path in RUNS.glob(f"*/{WEIGHTS}") if _recipe_of(path.parent) == wanted]
 
 
 def _age(path: Path) -> int:

@@ -45,7 +45,7 @@ def open_detector(
         if name == "auto":
             log.warning("YuNet's weights are not installed, so Haar looks for faces; run: fer-edge model pull yunet")
         finder = HaarDetector(min_face=min_face)
-        # A scan of Haar's costs thirty times one of YuNet's, so none comes in haste.
+        # A scan of Haar's takes many times as long as one of YuNet's, so none comes in haste.
         return FaceSearch(finder, scan_interval_s=scan_interval_s, first_interval=1.0)
     from fer_edge.faces.yunet import YuNetDetector
 

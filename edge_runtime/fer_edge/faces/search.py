@@ -126,7 +126,6 @@ class FaceSearch:
     def _new_faces(self, frame: Frame, known: Sequence[Detection]) -> list[Detection]:
         """Faces that a scan found, where they are now; begins the next scan when it is time."""
         waited = frame.captured - self._began
-        faces: Sequence[Detection | None]
         if self._scan is not None:
             if not self._scan.done():
                 return []
@@ -136,40 +135,38 @@ class FaceSearch:
         elif 0 <= waited < self._interval_s:
             return []
         elif frame.live:
-            self._scan = self._begin(frame)
+            self._scan = self._worker.submit(self._prepared(frame))
             return []
         else:
             faces = self._scanned(frame)
         new: list[Detection] = []
         for face in faces:
-            if face is not None and _is_new(face, [*known, *new]):
+            if _is_new(face, [*known, *new]):
                 new.append(face)
         self._interval_s = min(2 * self._interval_s, self._scan_interval_s)
         if new:
             self._interval_s = self._first_interval_s
         return new
 
-    def _by_now(self, frame: Frame, seen: Sequence[Detection], known: int, waited: float) -> Sequence[Detection | None]:
+    def _by_now(self, frame: Frame, seen: Sequence[Detection], known: int, waited: float) -> Sequence[Detection]:
         """Where the faces are that a scan saw `waited` seconds ago, beside so many known ones."""
         crowd = known + len(seen) > self._max_windows
-        faces: Sequence[Detection | None] = [] if crowd else [self._look(frame, face.box, waited) for face in seen]
+        faces = [] if crowd else [self._look(frame, face.box, waited) for face in seen]
         if crowd or any(
             now is None and (then.score or 0.0) >= SURE_SCORE for then, now in zip(seen, faces, strict=True)
         ):
             # Somebody came who has moved on meanwhile. What is doubtful and gone was nobody.
-            faces = self._scanned(frame)
-        return faces
+            return self._scanned(frame)
+        return [face for face in faces if face is not None]
 
     def _scanned(self, frame: Frame, *, mirrored: bool = False) -> Sequence[Detection]:
-        if frame.live:
-            # One that nobody waits for any more may still be under way.
-            return self._begin(frame, mirrored=mirrored).result()
-        self._began = frame.captured
-        return self._finder.prepare_scan(frame, mirrored=mirrored)()
+        scan = self._prepared(frame, mirrored=mirrored)
+        # Of a live source one that nobody waits for any more may still be under way.
+        return self._worker.submit(scan).result() if frame.live else scan()
 
-    def _begin(self, frame: Frame, *, mirrored: bool = False) -> Future[Sequence[Detection]]:
+    def _prepared(self, frame: Frame, *, mirrored: bool = False) -> Scan:
         self._began = frame.captured
-        return self._worker.submit(self._finder.prepare_scan(frame, mirrored=mirrored))
+        return self._finder.prepare_scan(frame, mirrored=mirrored)
 
 
 def _is_new(face: Detection, known: Sequence[Detection]) -> bool:
