@@ -63,18 +63,20 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """Where a detector saw a face.
+    """Where a face is.
 
     Attributes:
         box: in pixels of the frame's `image`.
         score: confidence 0..1, or None where the detector has none (Haar).
         eyes: the centres of both eyes as x, y pixels, the one further left in the picture first; None
             where the detector finds no landmarks.
+        predicted: it was not looked for in this frame: it was going to be there.
     """
 
     box: Box
     score: float | None = None
     eyes: tuple[tuple[float, float], tuple[float, float]] | None = None
+    predicted: bool = False
 
     def __post_init__(self) -> None:
         if not (self.box[2] > 0 and self.box[3] > 0):
@@ -106,7 +108,7 @@ class Track:
 
     Attributes:
         id: positive, unique within a run, never used again.
-        detection: the newest sighting.
+        detection: where it is in the newest frame.
     """
 
     id: int

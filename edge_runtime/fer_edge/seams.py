@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.records import Box, Detection, Frame, Framing
+from fer_edge.records import Detection, Frame, Framing
 
 if TYPE_CHECKING:  # the sinks' package imports the seams
     from fer_edge.publish.event import Event
@@ -55,12 +55,13 @@ class FaceDetector(Protocol):
     name: str
     framing: Framing
 
-    def detect(self, frame: Frame, expected: Sequence[Box] = ()) -> Sequence[Detection]:
+    def detect(self, frame: Frame, expected: Sequence[Detection] = ()) -> Sequence[Detection]:
         """Faces in pixels of `frame.image`, in any order.
 
         Args:
             frame: where to look.
-            expected: where the faces of the frame before should be by now, in the same pixels.
+            expected: the faces of the frame before, predicted to where they should be by now, in the same pixels;
+                those that need not be looked for again may be given back.
         """
         ...
 

@@ -29,7 +29,7 @@ class Drawn:
     def __init__(self) -> None:
         self.seen = 0
 
-    def detect(self, frame: Frame, expected: Sequence[Box] = ()) -> Sequence[Detection]:
+    def detect(self, frame: Frame, expected: Sequence[Detection] = ()) -> Sequence[Detection]:
         self.seen += 1
         return [Detection(box) for box in BOXES] if frame.image.any() else []
 

@@ -14,7 +14,7 @@ from fer_edge.contract.labels import FER2013_LABELS
 from fer_edge.expressions.smoothing import Smoother
 from fer_edge.faces.tracking import Tracker
 from fer_edge.loop import MAX_FAILURES_IN_A_ROW, Loop
-from fer_edge.records import Box, Detection, Frame
+from fer_edge.records import Detection, Frame
 
 
 def loop(items: list[Frame | Exception], classifier: LevelClassifier | None = None, sightings: int = 1) -> Loop:
@@ -81,7 +81,7 @@ def test_a_detector_that_fails_once_costs_one_frame_and_one_line(caplog: pytest.
     class Moody(BrightnessDetector):
         calls = 0
 
-        def detect(self, frame: Frame, expected: Sequence[Box] = ()) -> Sequence[Detection]:
+        def detect(self, frame: Frame, expected: Sequence[Detection] = ()) -> Sequence[Detection]:
             self.calls += 1
             if self.calls in (3, 4):
                 raise RuntimeError("a bad day")
@@ -100,7 +100,7 @@ def test_a_detector_that_fails_once_costs_one_frame_and_one_line(caplog: pytest.
 
 def test_a_detector_that_always_fails_ends_the_run() -> None:
     class Broken(BrightnessDetector):
-        def detect(self, frame: Frame, expected: Sequence[Box] = ()) -> Sequence[Detection]:
+        def detect(self, frame: Frame, expected: Sequence[Detection] = ()) -> Sequence[Detection]:
             raise RuntimeError("gone for good")
 
     broken = Loop(
@@ -133,7 +133,7 @@ def test_frames_of_changing_size_and_kind_go_through(shape: tuple[int, ...]) -> 
 
 def test_two_hundred_faces() -> None:
     class Crowd(BrightnessDetector):
-        def detect(self, frame: Frame, expected: Sequence[Box] = ()) -> Sequence[Detection]:
+        def detect(self, frame: Frame, expected: Sequence[Detection] = ()) -> Sequence[Detection]:
             return [Detection((10 * (n % 16), 10 * (n // 16), 9, 9), 0.9) for n in range(200)]
 
     crowd = Loop(

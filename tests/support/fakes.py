@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from fer_edge.contract.labels import FER2013_LABELS
-from fer_edge.records import Box, Detection, Frame, Framing
+from fer_edge.records import Detection, Frame, Framing
 
 
 class ListSource:
@@ -37,7 +37,7 @@ class BrightnessDetector:
     name = "brightness"
     framing = Framing(scale=1.0, rise=0.0)
 
-    def detect(self, frame: Frame, expected: Sequence[Box] = ()) -> Sequence[Detection]:
+    def detect(self, frame: Frame, expected: Sequence[Detection] = ()) -> Sequence[Detection]:
         bright = frame.image if frame.image.ndim == 2 else frame.image.max(axis=2)
         rows, columns = np.nonzero(bright > 100)
         if not len(rows):

@@ -26,5 +26,5 @@ def grey(image: NDArray[np.uint8], kind: str = BT601) -> NDArray[np.uint8]:
     if image.ndim == 2:
         return image
     if kind == BT601:
-        return cast(NDArray[np.uint8], cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
-    return cast(NDArray[np.uint8], cv2.transform(image, _BT709_OF_BGR))
+        return cast("NDArray[np.uint8]", cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
+    return cast("NDArray[np.uint8]", cv2.transform(image, _BT709_OF_BGR))

@@ -19,6 +19,7 @@ def open_detector(
     *,
     width: int = 512,
     min_face: int = 24,
+    look_interval_s: float = 0.07,
     scan_interval_s: float = 1.0,
     threads: int = 1,
     scan_threads: int = 1,
@@ -29,6 +30,7 @@ def open_detector(
         name: one of `DETECTORS`.
         width: width in pixels that YuNet looks at.
         min_face: smallest face in pixels of the frame.
+        look_interval_s: a known face is looked for in the first frame after so long, seconds.
         scan_interval_s: longest time between two scans of the whole frame while faces are known, seconds.
         threads: that YuNet looks at windows with.
         scan_threads: that YuNet scans with.
@@ -46,8 +48,8 @@ def open_detector(
             log.warning("YuNet's weights are not installed, so Haar looks for faces; run: fer-edge model pull yunet")
         finder = HaarDetector(min_face=min_face)
         # A scan of Haar's takes many times as long as one of YuNet's, so none comes in haste.
-        return FaceSearch(finder, scan_interval_s=scan_interval_s, first_interval=1.0)
+        return FaceSearch(finder, look_interval_s=look_interval_s, scan_interval_s=scan_interval_s, first_interval=1.0)
     from fer_edge.faces.yunet import YuNetDetector
 
     yunet = YuNetDetector(weights, width=width, min_face=min_face, threads=threads, scan_threads=scan_threads)
-    return FaceSearch(yunet, scan_interval_s=scan_interval_s)
+    return FaceSearch(yunet, look_interval_s=look_interval_s, scan_interval_s=scan_interval_s)

@@ -58,12 +58,12 @@ def _crop(
     padded = cv2.copyMakeBorder(
         taken, pad_top, side - cut[1] - pad_top, pad_left, side - cut[0] - pad_left, cv2.BORDER_REPLICATE
     )
-    return cast(NDArray[np.uint8], padded)
+    return cast("NDArray[np.uint8]", padded)
 
 
 def luma(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Grey levels (uint8, (height, width), BT.601) of a luma or BGR picture; luma is returned as it is."""
-    return image if image.ndim == 2 else cast(NDArray[np.uint8], cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
+    return image if image.ndim == 2 else cast("NDArray[np.uint8]", cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
 
 
 def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -75,8 +75,8 @@ def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
     while image.shape[1] >= 2 * size[0] and image.shape[0] >= 2 * size[1]:
         height, width = image.shape[0] // 2, image.shape[1] // 2
         even = image[: 2 * height, : 2 * width]
-        image = cast(NDArray[np.uint8], cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA))
-    return cast(NDArray[np.uint8], cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
+        image = cast("NDArray[np.uint8]", cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA))
+    return cast("NDArray[np.uint8]", cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
 
 
 def _visible(start: float, extent: float, limit: int) -> tuple[int, int]:

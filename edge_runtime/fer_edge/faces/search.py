@@ -1,7 +1,8 @@
 """Looking for faces where they should be, and everywhere only now and then.
 
 Scanning a frame costs most of the time the loop has; a known face needs only a small window around
-where it should be. So tracked faces are looked for in windows. For new ones the whole frame is scanned
+where it should be, and not in every frame: between two looks it goes on as it went. So tracked faces are
+looked for in windows, ten times a second. For new ones the whole frame is scanned
 on a schedule. A live source's loop does not wait for such a scan, which a thread makes beside it; it
 waits where it knows of no face, where a window turned out empty, and for the scans of a file, whose
 result must not depend on how fast the machine is. While nobody is there every other scan is of the
@@ -61,6 +62,9 @@ class FaceSearch:
 
     Args:
         finder: does the work.
+        look_interval_s: known faces are looked for in the first frame after so long, seconds of the source's clock;
+            until then they are where they were going. In every frame while this is 0, and after somebody came or was
+            lost until a scan finds nobody new.
         scan_interval_s: longest time between two scans while faces are known, seconds of the source's clock;
             0 scans every frame, and waits for it.
         first_interval: share of that time after which the first scan comes when somebody came or was lost, since
@@ -69,34 +73,35 @@ class FaceSearch:
     """
 
     def __init__(
-        self, finder: Finder, *, scan_interval_s: float = 1.0, first_interval: float = FIRST_INTERVAL,
-        max_windows: int = 16,
+        self, finder: Finder, *, look_interval_s: float = 0.07, scan_interval_s: float = 1.0,
+        first_interval: float = FIRST_INTERVAL, max_windows: int = 16,
     ) -> None:  # fmt: skip
         self.name, self.framing = finder.name, finder.framing
         self._finder = finder
-        self._scan_interval_s, self._max_windows = scan_interval_s, max_windows
+        self._look_interval_s, self._scan_interval_s, self._max_windows = look_interval_s, scan_interval_s, max_windows
         self._first_interval_s = first_interval * scan_interval_s
         # Of one thread, since a finder's scans share its network.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="scan")
         self._scan: Future[Sequence[Detection]] | None = None
         self._began = float("-inf")
         self._mirrored = True
-        self._newest = float("-inf")
+        self._newest = self._looked = float("-inf")
+        self._calm = False
         self._interval_s = 0.0
 
-    def detect(self, frame: Frame, expected: Sequence[Box] = ()) -> Sequence[Detection]:
-        """Faces in pixels of `frame.image`.
-
-        Args:
-            frame: where to look.
-            expected: where the faces of the frame before should be by now.
-        """
-        self._newest, elapsed = frame.captured, frame.captured - self._newest
+    def detect(self, frame: Frame, expected: Sequence[Detection] = ()) -> Sequence[Detection]:
+        """As `FaceDetector.detect`."""
+        elapsed = frame.captured - self._looked
+        self._newest, goes_on = frame.captured, frame.captured > self._newest
         if self._scan_interval_s > 0 and 0 < len(expected) <= self._max_windows:
-            known = self._look_at(frame, expected, elapsed)
+            # A clock that stands still is no reason to look no more.
+            if self._calm and goes_on and elapsed < self._look_interval_s:
+                return [*expected, *self._new_faces(frame, expected)]
+            self._looked = frame.captured
+            known = self._look_at(frame, [face.box for face in expected], elapsed)
             if known is not None:
                 return [*known, *self._new_faces(frame, known)]
-        self._scan = None
+        self._scan, self._looked, self._calm = None, frame.captured, False
         self._interval_s = self._first_interval_s
         # A face that a detector fails to see is often seen in the mirror image.
         self._mirrored = not (expected or self._mirrored)
@@ -143,9 +148,8 @@ class FaceSearch:
         for face in faces:
             if _is_new(face, [*known, *new]):
                 new.append(face)
-        self._interval_s = min(2 * self._interval_s, self._scan_interval_s)
-        if new:
-            self._interval_s = self._first_interval_s
+        self._calm = not new
+        self._interval_s = min(2 * self._interval_s, self._scan_interval_s) if self._calm else self._first_interval_s
         return new
 
     def _by_now(self, frame: Frame, seen: Sequence[Detection], known: int, waited: float) -> Sequence[Detection]:

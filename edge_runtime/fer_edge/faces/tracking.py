@@ -62,12 +62,16 @@ class Tracker:
             if state.missed == 0 and known:
                 if state.id == 0:
                     state.id = self._new_id()
-                seen.append(Track(state.id, state.detection))
+                seen.append(Track(state.id, state.newest))
         return sorted(seen, key=lambda track: track.id)
 
-    def expected(self, captured: float) -> list[Box]:
-        """Where the faces of the newest frame should be at `captured` (monotonic seconds)."""
-        return [state.predict(captured) for state in self._states if state.missed == 0]
+    def expected(self, captured: float) -> list[Detection]:
+        """The faces of the newest frame where they should be at `captured` (monotonic seconds)."""
+        return [
+            Detection(state.predict(captured), state.detection.score, predicted=True)
+            for state in self._states
+            if state.missed == 0
+        ]
 
     def independent(self, detections: Sequence[Detection]) -> list[Track]:
         """Tracks of a picture that has nothing to do with the one before: each face is new."""
@@ -83,11 +87,11 @@ class Tracker:
 
 
 class _State:
-    """One track: its newest detection and how its centre moves, in pixels a second."""
+    """One track: its newest sighting and how its centre moves, in pixels a second."""
 
     def __init__(self, detection: Detection, captured: float) -> None:
         self.id = 0
-        self.detection = detection
+        self.detection = self.newest = detection
         self.captured = captured
         self.velocity = (0.0, 0.0)
         self.seen = 1
@@ -100,6 +104,9 @@ class _State:
         return (x + self.velocity[0] * ahead, y + self.velocity[1] * ahead, width, height)
 
     def see(self, detection: Detection, captured: float) -> None:
+        self.newest, self.missed = detection, 0
+        if detection.predicted:
+            return
         elapsed = captured - self.captured
         if elapsed > 0:
             (x0, y0), (x1, y1) = _centre(self.detection.box), _centre(detection.box)
@@ -110,7 +117,6 @@ class _State:
             )
         self.detection, self.captured = detection, captured
         self.seen += 1
-        self.missed = 0
 
 
 def overlap(a: Box, b: Box) -> float:

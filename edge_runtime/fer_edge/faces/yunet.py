@@ -244,4 +244,4 @@ class _Cells:
             faces[:, 0] += faces[:, 2]
             faces[:, [0, 5, 7]] = image.shape[1] - faces[:, [0, 5, 7]]
         best = cv2.dnn.NMSBoxes(faces[:, :4], faces[:, 4], self._least, NMS_THRESHOLD)  # type: ignore[arg-type]
-        return cast(NDArray[np.float32], faces[np.asarray(best, int)])
+        return cast("NDArray[np.float32]", faces[np.asarray(best, int)])

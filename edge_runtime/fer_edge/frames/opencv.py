@@ -38,7 +38,7 @@ def as_frame_image(picture: Picture) -> NDArray[np.uint8]:
     if picture.dtype not in (np.uint8, np.uint16) or picture.size == 0 or picture.shape[2:] not in _CHANNELS:
         raise ValueError(f"a picture of {picture.dtype} {picture.shape} is neither grey nor colour of 8 or 16 bits")
     deep = picture.dtype == np.uint16
-    image = (picture.view(np.uint16) >> 8).astype(np.uint8) if deep else cast(NDArray[np.uint8], picture)
+    image = (picture.view(np.uint16) >> 8).astype(np.uint8) if deep else cast("NDArray[np.uint8]", picture)
     if image.ndim == 3 and image.shape[2] == 1:
         return image[:, :, 0]
     if image.ndim == 3 and image.shape[2] == 4:

@@ -85,5 +85,5 @@ def _face(face: Face, labels: tuple[str, ...]) -> dict[str, Any]:
         "confidence": round(float(face.confidence), 3),
         "stable": face.stable,
         "stable_since": timestamp(face.stable_since),
-        "probabilities": {label: round(float(p), 3) for label, p in zip(labels, face.probabilities, strict=True)},
+        "probabilities": {label: round(p, 3) for label, p in zip(labels, face.probabilities.tolist(), strict=True)},
     }

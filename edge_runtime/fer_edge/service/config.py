@@ -64,6 +64,7 @@ class Settings:
     idle_after_s: float = setting(30.0, "nobody seen for so long is nobody there, seconds", minimum=0, maximum=86400)
     detect_width: int = setting(512, "width YuNet scans at, pixels", minimum=96, maximum=1920)
     min_face: int = setting(24, "smallest face, pixels of the frame", minimum=16, maximum=2000)
+    look_interval_s: float = setting(0.07, "a known face is looked for after so long, seconds", minimum=0, maximum=1)
     scan_interval_s: float = setting(1.0, "longest time between scans, faces known, seconds", minimum=0, maximum=10)
     sightings: int = setting(2, "a face is reported from this sighting on, a sure one at once", minimum=1, maximum=100)
     misses: int = setting(15, "a face is gone after so many frames without it", minimum=0, maximum=1000)

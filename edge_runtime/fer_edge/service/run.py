@@ -121,6 +121,7 @@ def make_detector(settings: Settings) -> FaceDetector:
         settings.detector,
         width=settings.detect_width,
         min_face=settings.min_face,
+        look_interval_s=settings.look_interval_s,
         scan_interval_s=settings.scan_interval_s,
         threads=settings.threads,
         scan_threads=min(settings.scan_threads, cores),

@@ -87,6 +87,27 @@ def test_a_fast_face_is_followed_by_its_velocity() -> None:
     assert ids == {1}
 
 
+def test_a_predicted_face_stays_and_says_nothing_about_its_motion() -> None:
+    tracker = Tracker(sightings=1)
+    for n in range(10):
+        tracker.update([face(10 + 4 * n)], n * FRAME_S)
+    for n in range(10, 30):
+        expected = tracker.expected(n * FRAME_S)
+        assert [found.predicted for found in expected] == [True]
+        seen = expected if n % 3 else [face(10 + 4 * n)]
+        (track,) = tracker.update(seen, n * FRAME_S)
+        assert track.id == 1
+        assert track.detection == seen[0]
+        assert abs(track.detection.box[0] - (10 + 4 * n)) < 0.1
+
+
+def test_predictions_are_no_sightings() -> None:
+    tracker = Tracker(sightings=2)
+    tracker.update([face(10)], 0.0)
+    assert tracker.update(tracker.expected(FRAME_S), FRAME_S) == []
+    assert len(tracker.update([face(10)], 2 * FRAME_S)) == 1
+
+
 def test_independent_pictures_share_no_ids() -> None:
     tracker = Tracker()
     first = tracker.independent([face(10), face(200)])
