@@ -85,7 +85,9 @@ def full_scan(
     weights = find_yunet()
     if weights is None:
         raise DetectorError("the reference needs YuNet's weights; run: fer-edge model pull yunet")
-    reference = YuNetDetector(weights, width=scenes.WIDTH, min_face=min_face, least_score=REFERENCE_SCORE)
+    reference = YuNetDetector(
+        weights, width=scenes.WIDTH, min_face=min_face, least_score=REFERENCE_SCORE, quantized=False
+    )
     stage = Stage()
     found = np.empty(len(split), bool)
     for row, placement in enumerate(placements):

@@ -1,8 +1,14 @@
-"""TFLite networks written operator by operator, with the `flatbuffers` package that LiteRT itself requires."""
+"""TFLite networks written operator by operator, with the `flatbuffers` package that LiteRT itself requires.
+
+In float32, or in int8 as Jacob et al. 2018 ("Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference") and TFLite's quantization specification describe it: a real number is
+`scale * (stored - zero point)`, weights have a scale for each output channel and biases are int32.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import flatbuffers  # type: ignore[import-untyped]
@@ -12,103 +18,173 @@ from numpy.typing import NDArray
 from fer_edge.faces.onnx import Convolution
 
 # Numbers of the TFLite schema (tensorflow/compiler/mlir/lite/schema/schema.fbs).
-_ADD, _CONV_2D, _DEPTHWISE_CONV_2D, _MAX_POOL_2D, _RESIZE_NEAREST_NEIGHBOR = 0, 3, 4, 17, 97
-_OPTIONS = {_ADD: 11, _CONV_2D: 1, _DEPTHWISE_CONV_2D: 2, _MAX_POOL_2D: 5, _RESIZE_NEAREST_NEIGHBOR: 74}
-_FLOAT32, _INT32 = 0, 2
+_ADD, _CONV_2D, _DEPTHWISE_CONV_2D, _DEQUANTIZE, _MAX_POOL_2D, _RESIZE_NEAREST_NEIGHBOR = 0, 3, 4, 6, 17, 97
+_OPTIONS = {
+    _ADD: 11, _CONV_2D: 1, _DEPTHWISE_CONV_2D: 2, _DEQUANTIZE: 38, _MAX_POOL_2D: 5, _RESIZE_NEAREST_NEIGHBOR: 74,
+}  # fmt: skip
+_VERSION = 3
+"""Of each operator; of those that know int8 with a scale for each channel all have it."""
+_FLOAT32, _INT32, _INT8 = 0, 2, 9
+_KINDS = {"float32": _FLOAT32, "int32": _INT32, "int8": _INT8}
 _SAME, _VALID = 0, 1
 _NONE, _RELU = 0, 1
+Range = tuple[float, float]
+"""Smallest and largest value of a tensor."""
 
 
-INPUT = "picture"
-"""Name of every network's input."""
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """How a tensor's integers are meant: with one scale, or with one for each slice along `axis`."""
+
+    scales: NDArray[np.float32]
+    zero_point: int = 0
+    axis: int = 0
+
+    @classmethod
+    def over(cls, limits: Range) -> _Steps:
+        """The finest steps that reach over a range and hit zero."""
+        low, high = min(limits[0], 0.0), max(limits[1], 0.0)
+        scale = (high - low) / 255
+        return cls(np.array([scale], np.float32), round(-128 - low / scale))
+
+
+_GREY_LEVELS = _Steps(np.ones(1, np.float32), -128)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    shape: tuple[int, ...]
+    kind: int = _FLOAT32
+    buffer: int | None = None
+    steps: _Steps | None = None
 
 
 class Graph:
     """Operators in order of execution, each with the shape of what it makes; a tensor is its number.
 
     Args:
-        shape: of the only input, tensor 0: batch, rows, columns, channels, float32.
+        shape: of the only input, tensor 0: batch, rows, columns, channels. It holds 0..255, as float32, or as int8
+            less 128 in a quantized graph.
+        ranges: makes a quantized graph: of what each convolution and each addition makes, in their order.
+
+    Attributes:
+        ranged: the tensors that `ranges` is about.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...], ranges: Sequence[Range] | None = None) -> None:
         self.buffers: list[bytes] = []
-        self._tensors: list[tuple[tuple[int, ...], int, int | None]] = []
+        self._tensors: list[_Tensor] = []
         self.operators: list[tuple[int, list[int], int, list[tuple[str, int]]]] = []
-        self._tensor(shape)
+        self._ranges: Iterator[Range] = iter(ranges or ())
+        self.ranged: list[int] = []
+        self._tensor(shape, None if ranges is None else _GREY_LEVELS)
 
     def shape(self, x: int) -> tuple[int, ...]:
         """Of a tensor."""
-        return self._tensors[x][0]
+        return self._tensors[x].shape
 
-    def _tensor(self, shape: tuple[int, ...], kind: int = _FLOAT32, buffer: int | None = None) -> int:
-        self._tensors.append((shape, kind, buffer))
+    def _tensor(self, shape: tuple[int, ...], steps: _Steps | None) -> int:
+        self._tensors.append(_Tensor(shape, _FLOAT32 if steps is None else _INT8, steps=steps))
         return len(self._tensors) - 1
 
-    def _constant(self, values: NDArray[Any]) -> int:
-        kind = _INT32 if values.dtype == np.int32 else _FLOAT32
+    def _constant(self, values: NDArray[Any], steps: _Steps | None = None) -> int:
         self.buffers.append(np.ascontiguousarray(values).tobytes())
-        return self._tensor(values.shape, kind, len(self.buffers) - 1)
+        self._tensors.append(_Tensor(values.shape, _KINDS[values.dtype.name], len(self.buffers) - 1, steps))
+        return len(self._tensors) - 1
+
+    def _weights(self, x: int, kernel: NDArray[np.float32], bias: NDArray[np.float32], axis: int) -> list[int]:
+        """Inputs of a convolution of `x`, whose output channels lie along the kernel's `axis`."""
+        steps = self._tensors[x].steps
+        if steps is None:
+            return [x, self._constant(kernel), self._constant(bias)]
+        scales = np.abs(kernel).max(axis=tuple(n for n in range(4) if n != axis), keepdims=True) / 127
+        # A channel without weights, of which pruning leaves some, has any scale.
+        scales = np.where(scales > 0, scales, 1).astype(np.float32)
+        sums = steps.scales[0] * scales.ravel()
+        return [
+            x,
+            self._constant(np.round(kernel / scales).astype(np.int8), _Steps(scales.ravel(), axis=axis)),
+            self._constant(np.round(bias / sums).astype(np.int32), _Steps(sums)),
+        ]
 
     def _operator(self, code: int, inputs: list[int], shape: tuple[int, ...], options: list[tuple[str, int]]) -> int:
-        made = self._tensor(shape)
+        """What makes values in the steps of its first input."""
+        made = self._tensor(shape, self._tensors[inputs[0]].steps)
         self.operators.append((code, inputs, made, options))
+        return made
+
+    def _sums(self, code: int, inputs: list[int], shape: tuple[int, ...], options: list[tuple[str, int]]) -> int:
+        """What makes values in a range of its own."""
+        steps = None if self._tensors[inputs[0]].steps is None else _Steps.over(next(self._ranges))
+        made = self._tensor(shape, steps)
+        self.operators.append((code, inputs, made, options))
+        self.ranged.append(made)
         return made
 
     def convolution(
         self, x: int, kernel: NDArray[np.float32], bias: NDArray[np.float32], *, stride: int = 1, relu: bool = False
     ) -> int:
         """A convolution without padding."""
-        batch, rows, columns, _ = self._tensors[x][0]
+        batch, rows, columns, _ = self.shape(x)
         reach = kernel.shape[2] - 1
-        inputs = [x, self._constant(kernel.transpose(0, 2, 3, 1)), self._constant(bias)]
+        inputs = self._weights(x, kernel.transpose(0, 2, 3, 1), bias, axis=0)
         shape = (batch, (rows - reach - 1) // stride + 1, (columns - reach - 1) // stride + 1, len(bias))
         options = [("int8", _VALID), ("int32", stride), ("int32", stride), ("int8", _RELU if relu else _NONE)]
-        return self._operator(_CONV_2D, inputs, shape, options)
+        return self._sums(_CONV_2D, inputs, shape, options)
 
     def unit(self, x: int, pointwise: Convolution, depthwise: Convolution, *, relu: bool = True) -> int:
         """YuNet's unit: a 1x1 convolution, then a 3x3 one of each channel alone."""
         x = self.convolution(x, *pointwise)
         kernel, bias = depthwise
-        inputs = [x, self._constant(kernel.transpose(1, 2, 3, 0)), self._constant(bias)]
+        inputs = self._weights(x, kernel.transpose(1, 2, 3, 0), bias, axis=3)
         options = [("int8", _SAME), ("int32", 1), ("int32", 1), ("int32", 1), ("int8", _RELU if relu else _NONE)]
-        return self._operator(_DEPTHWISE_CONV_2D, inputs, self._tensors[x][0], options)
+        return self._sums(_DEPTHWISE_CONV_2D, inputs, self.shape(x), options)
 
     def halved(self, x: int) -> int:
         """The largest of each 2x2 cells."""
-        batch, rows, columns, channels = self._tensors[x][0]
+        batch, rows, columns, channels = self.shape(x)
         options = [("int8", _VALID), *[("int32", 2)] * 4, ("int8", _NONE)]
         return self._operator(_MAX_POOL_2D, [x], (batch, rows // 2, columns // 2, channels), options)
 
     def doubled(self, x: int) -> int:
         """Each cell four times."""
-        batch, rows, columns, channels = self._tensors[x][0]
+        batch, rows, columns, channels = self.shape(x)
         size = self._constant(np.array([2 * rows, 2 * columns], np.int32))
         shape = (batch, 2 * rows, 2 * columns, channels)
         return self._operator(_RESIZE_NEAREST_NEIGHBOR, [x, size], shape, [])
 
     def add(self, x: int, y: int) -> int:
         """The sum of two tensors of one shape."""
-        return self._operator(_ADD, [x, y], self._tensors[x][0], [("int8", _NONE)])
+        return self._sums(_ADD, [x, y], self.shape(x), [("int8", _NONE)])
 
-    def write(self, builder: flatbuffers.Builder, outputs: Sequence[int], codes: Sequence[int], first: int) -> int:
+    def real(self, x: int) -> int:
+        """A tensor in float32."""
+        if self._tensors[x].steps is None:
+            return x
+        made = self._tensor(self.shape(x), None)
+        self.operators.append((_DEQUANTIZE, [x], made, []))
+        return made
+
+    def write(self, builder: flatbuffers.Builder, outputs: Sequence[int], codes: Sequence[int]) -> int:
         """Put the graph down as a SubGraph.
 
         Args:
             builder: takes it.
             outputs: tensors.
-            codes: operators of the whole model.
-            first: number of this graph's first buffer in the model.
+            codes: operators of the model, whose buffers are an empty one and the graph's.
         """
         tensors = [
             _table(
                 builder,
                 [
-                    ("offset", _integers(builder, shape)),
-                    ("int8", kind),
-                    ("uint32", 0 if buffer is None else first + buffer),
+                    ("offset", _integers(builder, tensor.shape)),
+                    ("int8", tensor.kind),
+                    ("uint32", 0 if tensor.buffer is None else 1 + tensor.buffer),
+                    ("offset", 0),
+                    ("offset", 0 if tensor.steps is None else _quantization(builder, tensor.steps)),
                 ],
             )
-            for shape, kind, buffer in self._tensors
+            for tensor in self._tensors
         ]
         operators = [
             _table(
@@ -127,36 +203,25 @@ class Graph:
         return _table(builder, [("offset", at) for at in (*parts, _offsets(builder, operators))])
 
 
-def flatbuffer(networks: Mapping[str, tuple[Graph, Sequence[int]]]) -> bytes:
-    """One .tflite file.
-
-    Args:
-        networks: graphs and their outputs by the names of their signatures; outputs are called `0`, `1` and so on.
-    """
+def flatbuffer(graph: Graph, outputs: Sequence[int]) -> bytes:
+    """One .tflite file of a graph and those of its tensors that it is for."""
     builder = flatbuffers.Builder(1 << 18)
-    codes = sorted({code for graph, _ in networks.values() for code, *_ in graph.operators})
+    codes = sorted({code for code, *_ in graph.operators})
+    subgraph = graph.write(builder, outputs, codes)
     # The schema wants an empty buffer first.
-    contents = [b""]
-    subgraphs, signatures = [], []
-    for number, (name, (graph, outputs)) in enumerate(networks.items()):
-        subgraphs.append(graph.write(builder, outputs, codes, len(contents)))
-        contents += graph.buffers
-        given = _offsets(builder, [_named(builder, INPUT, 0)])
-        made = _offsets(builder, [_named(builder, str(place), tensor) for place, tensor in enumerate(outputs)])
-        key = builder.CreateString(name)
-        slots = [("offset", given), ("offset", made), ("offset", key), ("offset", 0), ("uint32", number)]
-        signatures.append(_table(builder, slots))
-    buffers = [_table(builder, [("offset", _bytes(builder, data) if data else 0)]) for data in contents]
-    # Every code fits the old field of a byte; version 1 is the newest that any of these needs.
-    operator_codes = [_table(builder, [("int8", c), ("offset", 0), ("int32", 1), ("int32", c)]) for c in codes]
-    parts = [_offsets(builder, operator_codes), _offsets(builder, subgraphs), 0, _offsets(builder, buffers), 0, 0]
-    parts.append(_offsets(builder, signatures))
+    buffers = [_table(builder, [("offset", _bytes(builder, data) if data else 0)]) for data in (b"", *graph.buffers)]
+    # Every code fits the old field of a byte.
+    operator_codes = [_table(builder, [("int8", c), ("offset", 0), ("int32", _VERSION), ("int32", c)]) for c in codes]
+    parts = [_offsets(builder, operator_codes), _offsets(builder, [subgraph]), 0, _offsets(builder, buffers)]
     builder.Finish(_table(builder, [("uint32", 3), *[("offset", at) for at in parts]]), b"TFL3")
     return bytes(builder.Output())
 
 
-def _named(builder: flatbuffers.Builder, name: str, tensor: int) -> int:
-    return _table(builder, [("offset", builder.CreateString(name)), ("uint32", tensor)])
+def _quantization(builder: flatbuffers.Builder, steps: _Steps) -> int:
+    zero_points = np.full(len(steps.scales), steps.zero_point, np.int64)
+    vectors = [int(builder.CreateNumpyVector(values)) for values in (steps.scales, zero_points)]
+    slots = [("offset", at) for at in (0, 0, *vectors)]
+    return _table(builder, [*slots, ("uint8", 0), ("offset", 0), ("int32", steps.axis)])
 
 
 def _table(builder: flatbuffers.Builder, slots: list[tuple[str, int]]) -> int:

@@ -49,8 +49,8 @@ def test_haar_finds_the_face_of_a_clip(book: list[np.ndarray]) -> None:
 def test_yunet_boxes_are_in_the_frames_own_pixels_whatever_it_looks_at(
     book: list[np.ndarray], yunet_weights: Path
 ) -> None:
-    full = YuNetDetector(yunet_weights, width=640)
-    half = YuNetDetector(yunet_weights, width=320)
+    full = YuNetDetector(yunet_weights, width=640, quantized=False)
+    half = YuNetDetector(yunet_weights, width=320, quantized=False)
     for image in book:
         (large,), (small,) = full.scan(frame(image)), half.scan(frame(image))
         lores = cv2.cvtColor(cv2.resize(image, (320, 240), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)

@@ -7,22 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fer_edge.contract.errors import DetectorError
 from fer_edge.contract.tflite import open_interpreter
 from fer_edge.faces import weights
-from fer_edge.faces.yunet import InStrips, Whole, YuNetDetector
-from fer_edge.faces.yunet_network import (
-    MIDDLE_STRIP,
-    OUTPUTS,
-    STEM_STRIP,
-    STRIDES,
-    build,
-    parts,
-    read_weights,
-)
+from fer_edge.faces.tracking import overlap
+from fer_edge.faces.yunet import Network, YuNetDetector
+from fer_edge.faces.yunet_network import OUTPUTS, RANGES, STRIDES, build, build_observed, read_weights
 from fer_edge.records import Frame
 
 HEIGHT, WIDTH = 96, 160
@@ -62,7 +53,7 @@ def test_every_output_is_opencvs(onnx: Path, channels: int) -> None:
 
 def test_faces_eyes_and_scores_are_those_of_opencvs_detector(fer_data: Path, onnx: Path) -> None:
     clip = cv2.VideoCapture(str(fer_data / "faces" / "head-pose-face-detection-female-and-male.gif"))
-    detector, seen = YuNetDetector(onnx, width=640), 0
+    detector, seen = YuNetDetector(onnx, width=640, quantized=False), 0
     for _ in range(4):
         _, image = clip.read()
         height, width = image.shape[:2]
@@ -124,38 +115,53 @@ def test_a_damaged_file_is_refused(tmp_path: Path, onnx: Path) -> None:
         read_weights(tmp_path / "absent.onnx")
 
 
-@pytest.mark.parametrize(
-    ("shape", "seen"),
-    [
-        ((384, 480, 3), (360, 480)),
-        ((384, 480, 1), (384, 480)),
-        ((32, 32, 3), (32, 32)),
-        ((64, 256, 1), (33, 225)),
-        # The picture ends inside a strip, and before the last one begins.
-        ((640, 96, 3), (609, 70)),
-        ((640, 96, 3), (200, 96)),
-    ],
-)
-def test_strips_give_what_the_whole_gives(onnx: Path, shape: tuple[int, int, int], seen: tuple[int, int]) -> None:
+def test_a_scan_in_int8_finds_the_faces_of_one_in_float(fer_data: Path, onnx: Path) -> None:
+    clip = cv2.VideoCapture(str(fer_data / "faces" / "head-pose-face-detection-female-and-male.gif"))
+    exact, quick, seen = YuNetDetector(onnx, quantized=False), YuNetDetector(onnx), 0
+    for _ in range(4):
+        _, image = clip.read()
+        frame = Frame(image=image, time=0.0, captured=0.0, source="test")
+        expected, found = (sorted(detector.scan(frame), key=lambda d: d.box) for detector in (exact, quick))
+        assert len(found) == len(expected)
+        for ours, theirs in zip(found, expected, strict=True):
+            assert ours.box != theirs.box
+            assert overlap(ours.box, theirs.box) > 0.8
+            assert ours.score == pytest.approx(theirs.score, abs=0.1)
+            seen += 1
+    assert seen >= 4
+
+
+def test_there_is_a_range_for_every_tensor_and_it_is_that_tensors(fer_data: Path, onnx: Path) -> None:
+    """What a face's picture makes of each tensor lies within its range, but for a little, and fills a good part."""
+    _, image = cv2.VideoCapture(str(fer_data / "faces" / "book.mkv")).read()
+    height, width = 384, 512
+    interpreter, _ = open_interpreter(build_observed(read_weights(onnx), height, width, 3), threads=1)
+    given = np.zeros((1, height + 1, width + 1, 3), np.float32)
+    given[0, 1:, 1:] = cv2.resize(image, (width, height))
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], given)
+    interpreter.invoke()
+    outputs = interpreter.get_output_details()
+    for details, (low, high) in zip(outputs, RANGES, strict=True):
+        values = interpreter.get_tensor(details["index"])
+        assert np.mean((values < low) | (values > high)) < 0.01
+        assert np.ptp(values) > 0.2 * (high - low)
+
+
+def test_the_quantized_network_computes_in_int8_up_to_the_heads(onnx: Path) -> None:
+    interpreter, _ = open_interpreter(build(read_weights(onnx), HEIGHT, WIDTH, 3, ranges=RANGES), threads=1)
+    kinds = [np.dtype(details["dtype"]) for details in interpreter.get_tensor_details()]
+    # Of the heads: for each level the features, two layers' results, weights and biases.
+    assert kinds.count(np.dtype(np.float32)) == 3 * 7
+    assert interpreter.get_input_details()[0]["dtype"] == np.int8
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_in_the_corner_is_seen_as_if_it_were_alone(onnx: Path, channels: int, quantized: bool) -> None:
+    """Whatever was there before, and as the mirror image that a scan may ask for."""
     convolutions = read_weights(onnx)
-    whole, in_strips = Whole(convolutions, shape, 1), InStrips(convolutions, shape, 1)
-    pictures = [noise(*shape[:2], 3), noise(*seen, 3)]
-    for picture in pictures if shape[2] == 3 else [picture[..., 0] for picture in pictures]:
-        for ours, expected in zip(in_strips.run(picture), whole.run(picture), strict=True):
-            np.testing.assert_allclose(ours, expected, atol=1e-4)
-
-
-@given(rows=st.integers(1, 3000).map(lambda n: 4 * n))
-def test_every_row_comes_from_a_strip_that_knows_its_neighbours(rows: int) -> None:
-    for part, most in zip(parts(8 * rows, 32), (STEM_STRIP, MIDDLE_STRIP), strict=True):
-        assert part.strip <= most
-        right = np.zeros(part.rows, bool)
-        for start, wrong in part.strips():
-            end = start + part.strip
-            assert 0 <= start < end <= part.rows
-            known = np.ones(part.strip, bool)
-            known[: part.margin if start else 0] = False
-            known[part.strip - part.margin if end < part.rows else part.strip :] = False
-            # As the detector writes it: over what the strip before has left.
-            right[start + wrong : end] = known[wrong:]
-        assert right.all()
+    picture = noise(40, 50, 3)[:, ::-1] if channels == 3 else noise(40, 50)[:, ::-1]
+    used, fresh = (Network(convolutions, (64, 96, channels), 1, quantized=quantized) for _ in range(2))
+    used.run(noise(64, 96, 3) if channels == 3 else noise(64, 96))
+    for ours, expected in zip(used.run(picture), fresh.run(np.ascontiguousarray(picture)), strict=True):
+        np.testing.assert_array_equal(ours, expected)
