@@ -88,7 +88,7 @@ def sightings(
     """Every face that is found in each frame of its scene, as the loop would: a scan first, then windows."""
     stage = Stage()
     for row, placement in enumerate(placements):
-        expected: list[Box] = []
+        expected: list[Detection] = []
         frames = stage.frames(split.images[row], placement, row * APART_S)
         for number, frame in enumerate(frames):
             found = detector.detect(frame, expected)
@@ -97,7 +97,8 @@ def sightings(
             )
             if match is None:
                 break
-            expected, newest = [found[match].box], found[match]
+            newest = found[match]
+            expected = [newest]
         else:
             yield Sighting(row, frames[-1], placement, newest)
         on_picture(1)
