@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.contract.errors import DetectorError, UsageError
-from fer_edge.contract.preprocessing import quantize_gray
 from fer_edge.contract.tflite import open_interpreter
 from fer_edge.faces.framing import crop, resized
 from fer_edge.faces.onnx import Convolution
@@ -134,21 +133,28 @@ class Network:
         self._interpreter = _open(build(weights, *shape, ranges=RANGES if quantized else None), threads)
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [details["index"] for details in self._interpreter.get_output_details()]
-        # In front of the picture there is a row and a column for the first convolution to reach into.
-        self._picture = np.zeros((1, shape[0] + 1, shape[1] + 1, shape[2]), np.uint8 if quantized else np.float32)
+        self._quantized = quantized
 
     def run(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """The outputs of each level for an image (uint8, (height, width[, 3])) in the upper left of the picture."""
-        height, width = image.shape[:2]
-        picture = self._picture[0, 1:, 1:]
-        picture[:height, :width] = image.reshape(height, width, -1)
-        # What a larger image left around this one would be looked at too.
-        picture[height:] = 0
-        picture[:height, width:] = 0
-        quantized = self._picture.dtype == np.uint8
-        self._interpreter.set_tensor(self._input, quantize_gray(self._picture) if quantized else self._picture)
+        self._show(image.reshape(*image.shape[:2], -1))
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(number) for number in self._outputs]
+
+    def _show(self, image: NDArray[np.uint8]) -> None:
+        """Write an image into the runtime's own memory: a picture of ours and a copy of it would be a megabyte."""
+        height, width = image.shape[:2]
+        given = self._interpreter.tensor(self._input)()[0]
+        zero = -128 if self._quantized else 0
+        # In front of the picture there is a row and a column for the first convolution to reach into.
+        given[0], given[:, 0] = zero, zero
+        # What a larger image left around this one would be looked at too.
+        given[height + 1 :], given[:, width + 1 :] = zero, zero
+        picture = given[1 : height + 1, 1 : width + 1]
+        if self._quantized:
+            np.bitwise_xor(image, np.uint8(0x80), out=picture.view(np.uint8))
+        else:
+            picture[:] = image
 
 
 def _open(flatbuffer: bytes, threads: int) -> Any:
