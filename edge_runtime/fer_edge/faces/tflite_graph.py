@@ -122,15 +122,20 @@ class Graph:
         return made
 
     def convolution(
-        self, x: int, kernel: NDArray[np.float32], bias: NDArray[np.float32], *, stride: int = 1, relu: bool = False
+        self,
+        x: int,
+        kernel: NDArray[np.float32],
+        bias: NDArray[np.float32],
+        *,
+        strides: tuple[int, int] = (1, 1),
+        relu: bool = False,
     ) -> int:
-        """A convolution without padding."""
-        batch, rows, columns, _ = self.shape(x)
-        reach = kernel.shape[2] - 1
+        """A convolution without padding; `strides` are of rows and of columns."""
+        batch, *size, _ = self.shape(x)
+        rows, columns = ((n - k) // stride + 1 for n, k, stride in zip(size, kernel.shape[2:], strides, strict=True))
         inputs = self._weights(x, kernel.transpose(0, 2, 3, 1), bias, axis=0)
-        shape = (batch, (rows - reach - 1) // stride + 1, (columns - reach - 1) // stride + 1, len(bias))
-        options = [("int8", _VALID), ("int32", stride), ("int32", stride), ("int8", _RELU if relu else _NONE)]
-        return self._sums(_CONV_2D, inputs, shape, options)
+        options = [("int8", _VALID), ("int32", strides[1]), ("int32", strides[0]), ("int8", _RELU if relu else _NONE)]
+        return self._sums(_CONV_2D, inputs, (batch, rows, columns, len(bias)), options)
 
     def unit(self, x: int, pointwise: Convolution, depthwise: Convolution, *, relu: bool = True) -> int:
         """YuNet's unit: a 1x1 convolution, then a 3x3 one of each channel alone."""

@@ -13,7 +13,7 @@ from fer_edge.contract.tflite import open_interpreter
 from fer_edge.faces import weights
 from fer_edge.faces.tracking import overlap
 from fer_edge.faces.yunet import Network, YuNetDetector
-from fer_edge.faces.yunet_network import OUTPUTS, RANGES, STRIDES, build, build_observed, read_weights
+from fer_edge.faces.yunet_network import OUTPUTS, RANGES, STRIDES, build, build_observed, input_shape, read_weights
 from fer_edge.records import Frame
 
 HEIGHT, WIDTH = 96, 160
@@ -36,8 +36,9 @@ def test_every_output_is_opencvs(onnx: Path, channels: int) -> None:
     net = cv2.dnn.readNetFromONNX(str(onnx))
     net.setInput(cv2.dnn.blobFromImage(picture if channels == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)))
     interpreter, _ = open_interpreter(build(read_weights(onnx), HEIGHT, WIDTH, channels), threads=1)
-    given = np.zeros((1, HEIGHT + 1, WIDTH + 1, channels), np.float32)
-    given[0, 1:, 1:] = picture.reshape(HEIGHT, WIDTH, channels)
+    given = np.zeros((HEIGHT + 1, WIDTH + 2, channels), np.float32)
+    given[1:, 1:-1] = picture.reshape(HEIGHT, WIDTH, channels)
+    given = given.reshape(input_shape(HEIGHT, WIDTH, channels))
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], given)
     interpreter.invoke()
     for details, stride in zip(interpreter.get_output_details(), STRIDES, strict=True):
@@ -136,9 +137,9 @@ def test_there_is_a_range_for_every_tensor_and_it_is_that_tensors(fer_data: Path
     _, image = cv2.VideoCapture(str(fer_data / "faces" / "book.mkv")).read()
     height, width = 384, 512
     interpreter, _ = open_interpreter(build_observed(read_weights(onnx), height, width, 3), threads=1)
-    given = np.zeros((1, height + 1, width + 1, 3), np.float32)
-    given[0, 1:, 1:] = cv2.resize(image, (width, height))
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], given)
+    given = np.zeros((height + 1, width + 2, 3), np.float32)
+    given[1:, 1:-1] = cv2.resize(image, (width, height))
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], given.reshape(input_shape(height, width, 3)))
     interpreter.invoke()
     outputs = interpreter.get_output_details()
     for details, (low, high) in zip(outputs, RANGES, strict=True):
