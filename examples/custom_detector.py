@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from fer_edge.contract.errors import FerError
 from fer_edge.frames import SourceOptions, open_source
-from fer_edge.records import Box, Detection, Frame, Framing
+from fer_edge.records import Detection, Frame, Framing
 from fer_edge.service import config
 from fer_edge.service.run import make_classifier, make_loop
 
@@ -17,7 +17,7 @@ class WholeFrame:
     name = "whole"
     framing = Framing(scale=1.0, rise=0.0)
 
-    def detect(self, frame: Frame, expected: Sequence[Box] = ()) -> Sequence[Detection]:
+    def detect(self, frame: Frame, expected: Sequence[Detection] = ()) -> Sequence[Detection]:
         return [Detection((0, 0, frame.image.shape[1], frame.image.shape[0]))]
 
 

@@ -64,7 +64,7 @@ class FaceSearch:
         finder: does the work.
         look_interval_s: known faces are looked for in the first frame after so long, seconds of the source's clock;
             until then they are where they were going. In every frame while this is 0, and after somebody came or was
-            lost until a scan finds nobody new.
+            lost, or two became one, until a scan finds nobody new.
         scan_interval_s: longest time between two scans while faces are known, seconds of the source's clock;
             0 scans every frame, and waits for it.
         first_interval: share of that time after which the first scan comes when somebody came or was lost, since
@@ -99,12 +99,14 @@ class FaceSearch:
                 return [*expected, *self._new_faces(frame, expected)]
             self._looked = frame.captured
             known = self._look_at(frame, [face.box for face in expected], elapsed)
+            if known is not None and len(known) < len(expected):
+                self._expect_changes()
             if known is not None:
                 return [*known, *self._new_faces(frame, known)]
-        self._scan, self._looked, self._calm = None, frame.captured, False
-        self._interval_s = self._first_interval_s
-        # A face that a detector fails to see is often seen in the mirror image.
-        self._mirrored = not (expected or self._mirrored)
+        self._scan, self._looked = None, frame.captured
+        self._expect_changes()
+        # A face that a detector fails to see is often seen in the mirror image; of stills each is the first.
+        self._mirrored = not (expected or self._mirrored or frame.independent)
         return self._scanned(frame, mirrored=self._mirrored)
 
     def _look_at(self, frame: Frame, expected: Sequence[Box], elapsed: float) -> list[Detection] | None:
@@ -148,9 +150,14 @@ class FaceSearch:
         for face in faces:
             if _is_new(face, [*known, *new]):
                 new.append(face)
-        self._calm = not new
-        self._interval_s = min(2 * self._interval_s, self._scan_interval_s) if self._calm else self._first_interval_s
+        self._calm, self._interval_s = True, min(2 * self._interval_s, self._scan_interval_s)
+        if new:
+            self._expect_changes()
         return new
+
+    def _expect_changes(self) -> None:
+        """Somebody came or was lost, and people seldom come or go alone."""
+        self._calm, self._interval_s = False, self._first_interval_s
 
     def _by_now(self, frame: Frame, seen: Sequence[Detection], known: int, waited: float) -> Sequence[Detection]:
         """Where the faces are that a scan saw `waited` seconds ago, beside so many known ones."""

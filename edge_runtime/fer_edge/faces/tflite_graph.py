@@ -98,8 +98,6 @@ class Graph:
         if steps is None:
             return [x, self._constant(kernel), self._constant(bias)]
         scales = np.abs(kernel).max(axis=tuple(n for n in range(4) if n != axis), keepdims=True) / 127
-        # A channel without weights, of which pruning leaves some, has any scale.
-        scales = np.where(scales > 0, scales, 1).astype(np.float32)
         sums = steps.scales[0] * scales.ravel()
         return [
             x,

@@ -208,6 +208,29 @@ def test_a_known_face_is_looked_for_ten_times_a_second_while_nobody_comes_or_goe
     assert met > 0
 
 
+def test_where_two_faces_became_one_a_scan_looks_for_the_other() -> None:
+    finder = Finder(FACE, GUEST)
+    search = FaceSearch(finder, look_interval_s=0.07)
+    watch(search, range(30))
+    moved = (GUEST[0] + 90, *GUEST[1:])
+    finder.faces = [FACE, moved]
+    beside = (FACE[0] + 10, *FACE[1:])
+    begun = finder.scans
+    for number in range(30, 33):
+        found = detect(search, frame(number), [FACE, beside])
+        if finder.scans > begun:
+            break
+    assert boxes(found) == [FACE, moved]
+
+
+def test_stills_are_each_scanned_as_they_are() -> None:
+    finder = Finder()
+    search = FaceSearch(finder)
+    for number in range(4):
+        search.detect(replace(frame(number), independent=True))
+    assert finder.mirrored == [False] * 4
+
+
 def test_a_known_face_that_left_is_missed_by_the_next_look() -> None:
     finder = Finder(FACE)
     search = FaceSearch(finder, look_interval_s=0.07)

@@ -133,7 +133,7 @@ def test_a_scan_in_int8_finds_the_faces_of_one_in_float(fer_data: Path, onnx: Pa
 
 
 def test_there_is_a_range_for_every_tensor_and_it_is_that_tensors(fer_data: Path, onnx: Path) -> None:
-    """What a face's picture makes of each tensor lies within its range, but for a little, and fills a good part."""
+    """What a face's picture makes of each tensor lies within its range, but for one in a thousand, and fills it."""
     _, image = cv2.VideoCapture(str(fer_data / "faces" / "book.mkv")).read()
     height, width = 384, 512
     interpreter, _ = open_interpreter(build_observed(read_weights(onnx), height, width, 3), threads=1)
@@ -144,8 +144,8 @@ def test_there_is_a_range_for_every_tensor_and_it_is_that_tensors(fer_data: Path
     outputs = interpreter.get_output_details()
     for details, (low, high) in zip(outputs, RANGES, strict=True):
         values = interpreter.get_tensor(details["index"])
-        assert np.mean((values < low) | (values > high)) < 0.01
-        assert np.ptp(values) > 0.2 * (high - low)
+        assert np.mean((values < low) | (values > high)) < 1e-3
+        assert np.ptp(values) > 0.35 * (high - low)
 
 
 def test_the_quantized_network_computes_in_int8_up_to_the_heads(onnx: Path) -> None:
