@@ -97,7 +97,7 @@ def reference(frames: Sequence[Frame], min_face: int) -> list[list[Box]]:
     if weights is None:
         raise DetectorError("the reference needs YuNet's weights; run: fer-edge model pull yunet")
     detector = YuNetDetector(
-        weights, width=frames[0].image.shape[1], min_face=min_face, least_score=REFERENCE_SCORE, quantized=False
+        weights, width=frames[0].image.shape[1], min_face=min_face, least_scan_score=REFERENCE_SCORE, quantized=False
     )
     # A camera's small stream must not stand in for the full frame.
     return [[found.box for found in detector.scan(dataclasses.replace(frame, small=None))] for frame in frames]

@@ -86,7 +86,7 @@ def full_scan(
     if weights is None:
         raise DetectorError("the reference needs YuNet's weights; run: fer-edge model pull yunet")
     reference = YuNetDetector(
-        weights, width=scenes.WIDTH, min_face=min_face, least_score=REFERENCE_SCORE, quantized=False
+        weights, width=scenes.WIDTH, min_face=min_face, least_scan_score=REFERENCE_SCORE, quantized=False
     )
     stage = Stage()
     found = np.empty(len(split), bool)
