@@ -50,7 +50,7 @@ class YuNetDetector:
     """
 
     name = "yunet"
-    framing = Framing(scale=0.98, rise=0.01)
+    framing = Framing(scale=1.03, rise=-0.02)
 
     def __init__(
         self, weights: Path, *, width: int = 512, min_face: int = 24, threads: int = 1, scan_threads: int = 1,
