@@ -49,8 +49,8 @@ def measure(
     for clip in clips:
         if not clip.is_file():
             raise UsageError(f"{clip} is not a file; give videos as CLIP")
-    if find_yunet() is None:
-        raise DetectorError("the reference needs YuNet's weights; run: fer-edge model pull yunet")
+    # What can be refused without decoding is refused first.
+    _weights()
     model = litert.model_path(settings.model)
     classifier = make_classifier(settings)
     name = make_detector(settings).name
@@ -87,18 +87,33 @@ def measure(
     }
 
 
+def reference_detector(width: int, min_face: int) -> YuNetDetector:
+    """YuNet in float32, for scans at full resolution.
+
+    Args:
+        width: of the frames in pixels.
+        min_face: smallest face in pixels.
+
+    Raises:
+        DetectorError: its weights are not installed.
+    """
+    return YuNetDetector(_weights(), width=width, min_face=min_face, least_scan_score=REFERENCE_SCORE, quantized=False)
+
+
+def _weights() -> Path:
+    weights = find_yunet()
+    if weights is None:
+        raise DetectorError("the reference needs YuNet's weights; run: fer-edge model pull yunet")
+    return weights
+
+
 def reference(frames: Sequence[Frame], min_face: int) -> list[list[Box]]:
     """What YuNet finds on every frame in full resolution.
 
     Raises:
         DetectorError: its weights are not installed.
     """
-    weights = find_yunet()
-    if weights is None:
-        raise DetectorError("the reference needs YuNet's weights; run: fer-edge model pull yunet")
-    detector = YuNetDetector(
-        weights, width=frames[0].image.shape[1], min_face=min_face, least_scan_score=REFERENCE_SCORE, quantized=False
-    )
+    detector = reference_detector(frames[0].image.shape[1], min_face)
     # A camera's small stream must not stand in for the full frame.
     return [[found.box for found in detector.scan(dataclasses.replace(frame, small=None))] for frame in frames]
 

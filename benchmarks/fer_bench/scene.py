@@ -13,13 +13,10 @@ from fer_bench import plots, scenes
 from fer_bench.accuracy import classify, data_facts
 from fer_bench.environment import model_facts
 from fer_bench.pipeline import DecodedFrames, detector_facts, settings_facts
-from fer_bench.recall import REFERENCE_SCORE
+from fer_bench.recall import reference_detector
 from fer_bench.scenes import Placement, Stage
 from fer_bench.statistics import paired_interval
-from fer_edge.contract.errors import DetectorError
 from fer_edge.expressions.litert import LiteRtClassifier
-from fer_edge.faces.weights import find_yunet
-from fer_edge.faces.yunet import YuNetDetector
 from fer_edge.seams import FaceDetector
 from fer_edge.service.config import Settings
 from fer_edge.service.run import make_detector, make_loop
@@ -82,12 +79,7 @@ def full_scan(
     Raises:
         DetectorError: YuNet's weights are not installed.
     """
-    weights = find_yunet()
-    if weights is None:
-        raise DetectorError("the reference needs YuNet's weights; run: fer-edge model pull yunet")
-    reference = YuNetDetector(
-        weights, width=scenes.WIDTH, min_face=min_face, least_scan_score=REFERENCE_SCORE, quantized=False
-    )
+    reference = reference_detector(scenes.WIDTH, min_face)
     stage = Stage()
     found = np.empty(len(split), bool)
     for row, placement in enumerate(placements):

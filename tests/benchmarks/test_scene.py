@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 from result_schema import validate
 
-from fer_bench import cli, plots, results, scene, scenes, statistics
+from fer_bench import cli, plots, recall, results, scene, scenes, statistics
 from fer_bench.environment import environment
 from fer_edge.contract.errors import DetectorError
 from fer_edge.service import config
@@ -78,7 +78,7 @@ def test_the_newest_frame_counts_and_a_miss_is_none(yunet, faces):
 
 def test_without_yunet_there_is_no_reference(data, model, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.setattr(scene, "find_yunet", lambda: None)
+    monkeypatch.setattr(recall, "find_yunet", lambda: None)
     settings = config.load(flags={"detector": "haar", "model": str(model)}, environment={})
     with pytest.raises(DetectorError, match="model pull yunet"):
         scene.measure(datasets.load(data), "PublicTest", [settings], limit=2, seed=0)

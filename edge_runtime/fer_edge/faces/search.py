@@ -1,12 +1,11 @@
 """Looking for faces where they should be, and everywhere only now and then.
 
 Scanning a frame costs most of the time the loop has; a known face needs only a small window around
-where it should be, and not in every frame: between two looks it goes on as it went. So tracked faces are
-looked for in windows, ten times a second. For new ones the whole frame is scanned
-on a schedule. A live source's loop does not wait for such a scan, which a thread makes beside it; it
-waits where it knows of no face, where a window turned out empty, and for the scans of a file, whose
-result must not depend on how fast the machine is. While nobody is there every other scan is of the
-mirror image.
+where it should be, and not in every frame: between two looks it goes on as it went. So tracked faces
+are looked for in windows, ten times a second. For new ones the whole frame is scanned on a schedule.
+A live source's loop does not wait for such a scan, which a thread makes beside it; it waits where it
+knows of no face, where a window turned out empty, and for the scans of a file, whose result must not
+depend on how fast the machine is. While nobody is there every other scan is of the mirror image.
 """
 
 from __future__ import annotations
@@ -99,9 +98,9 @@ class FaceSearch:
                 return [*expected, *self._new_faces(frame, expected)]
             self._looked = frame.captured
             known = self._look_at(frame, [face.box for face in expected], elapsed)
-            if known is not None and len(known) < len(expected):
-                self._expect_changes()
             if known is not None:
+                if len(known) < len(expected):
+                    self._expect_changes()
                 return [*known, *self._new_faces(frame, known)]
         self._scan, self._looked = None, frame.captured
         self._expect_changes()

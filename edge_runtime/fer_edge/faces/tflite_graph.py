@@ -28,6 +28,7 @@ _FLOAT32, _INT32, _INT8 = 0, 2, 9
 _KINDS = {"float32": _FLOAT32, "int32": _INT32, "int8": _INT8}
 _SAME, _VALID = 0, 1
 _NONE, _RELU = 0, 1
+
 Range = tuple[float, float]
 """Smallest and largest value of a tensor."""
 
@@ -105,17 +106,17 @@ class Graph:
             self._constant(np.round(bias / sums).astype(np.int32), _Steps(sums)),
         ]
 
-    def _operator(self, code: int, inputs: list[int], shape: tuple[int, ...], options: list[tuple[str, int]]) -> int:
-        """What makes values in the steps of its first input."""
-        made = self._tensor(shape, self._tensors[inputs[0]].steps)
+    def _operator(
+        self, code: int, inputs: list[int], shape: tuple[int, ...], options: list[tuple[str, int]], steps: _Steps | None
+    ) -> int:
+        made = self._tensor(shape, steps)
         self.operators.append((code, inputs, made, options))
         return made
 
     def _sums(self, code: int, inputs: list[int], shape: tuple[int, ...], options: list[tuple[str, int]]) -> int:
         """What makes values in a range of its own."""
         steps = None if self._tensors[inputs[0]].steps is None else _Steps.over(next(self._ranges))
-        made = self._tensor(shape, steps)
-        self.operators.append((code, inputs, made, options))
+        made = self._operator(code, inputs, shape, options, steps)
         self.ranged.append(made)
         return made
 
@@ -147,14 +148,15 @@ class Graph:
         """The largest of each 2x2 cells."""
         batch, rows, columns, channels = self.shape(x)
         options = [("int8", _VALID), *[("int32", 2)] * 4, ("int8", _NONE)]
-        return self._operator(_MAX_POOL_2D, [x], (batch, rows // 2, columns // 2, channels), options)
+        shape = (batch, rows // 2, columns // 2, channels)
+        return self._operator(_MAX_POOL_2D, [x], shape, options, self._tensors[x].steps)
 
     def doubled(self, x: int) -> int:
         """Each cell four times."""
         batch, rows, columns, channels = self.shape(x)
         size = self._constant(np.array([2 * rows, 2 * columns], np.int32))
         shape = (batch, 2 * rows, 2 * columns, channels)
-        return self._operator(_RESIZE_NEAREST_NEIGHBOR, [x, size], shape, [])
+        return self._operator(_RESIZE_NEAREST_NEIGHBOR, [x, size], shape, [], self._tensors[x].steps)
 
     def add(self, x: int, y: int) -> int:
         """The sum of two tensors of one shape."""
@@ -164,9 +166,7 @@ class Graph:
         """A tensor in float32."""
         if self._tensors[x].steps is None:
             return x
-        made = self._tensor(self.shape(x), None)
-        self.operators.append((_DEQUANTIZE, [x], made, []))
-        return made
+        return self._operator(_DEQUANTIZE, [x], self.shape(x), [], None)
 
     def write(self, builder: flatbuffers.Builder, outputs: Sequence[int], codes: Sequence[int]) -> int:
         """Put the graph down as a SubGraph.

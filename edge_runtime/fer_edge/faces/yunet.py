@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from fer_edge.contract.errors import DetectorError, UsageError
 from fer_edge.contract.tflite import open_interpreter
 from fer_edge.faces.framing import crop, resized
-from fer_edge.faces.onnx import Convolution
 from fer_edge.faces.search import Scan, window_around
 from fer_edge.faces.yunet_network import OUTPUTS, RANGES, STRIDES, build, read_weights
 from fer_edge.records import Box, Detection, Frame, Framing
@@ -86,7 +85,7 @@ class YuNetDetector:
         shape = (WINDOW_SIDE, WINDOW_SIDE, _channels(frame.image))
         if self._looker is None or self._looker.shape != shape:
             # A window's box is what the crop is made of, and int8 would save 0.02 ms.
-            self._looker = _Cells(Network(self._weights, shape, self._threads, quantized=False), self._least_score)
+            self._looker = _Cells(Network(build(self._weights, *shape), shape, self._threads), self._least_score)
         faces = self._looker.faces(crop(frame.image, window, WINDOW_SIDE))
         return self._kept(faces, window[:2], (zoom, zoom))
 
@@ -95,8 +94,8 @@ class YuNetDetector:
         shape = (-(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE, _channels(small))
         # A frame seldom has another size than the one before: there is a network for the newest alone.
         if self._scanner is None or self._scanner.shape != shape:
-            network = Network(self._weights, shape, self._scan_threads, quantized=self._quantized)
-            self._scanner = _Cells(network, self._least_scan_score)
+            network = build(self._weights, *shape, ranges=RANGES if self._quantized else None)
+            self._scanner = _Cells(Network(network, shape, self._scan_threads), self._least_scan_score)
         return self._scanner
 
     def _kept(
@@ -122,23 +121,19 @@ class Network:
     """YuNet for pictures of at most one size.
 
     Args:
-        weights: as read.
+        flatbuffer: what `build` or `build_observed` made for this shape.
         shape: height and width in pixels, multiples of 32, and channels: 3 for BGR, 1 for grey levels.
         threads: of the runtime.
-        quantized: int8 up to the heads instead of float32.
     """
 
-    def __init__(
-        self, weights: Sequence[Convolution], shape: tuple[int, int, int], threads: int, *, quantized: bool
-    ) -> None:
+    def __init__(self, flatbuffer: bytes, shape: tuple[int, int, int], threads: int) -> None:
         self.shape = shape
-        self._interpreter = _open(build(weights, *shape, ranges=RANGES if quantized else None), threads)
+        self._interpreter = _open(flatbuffer, threads)
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [details["index"] for details in self._interpreter.get_output_details()]
-        self._quantized = quantized
 
     def run(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """The outputs of each level for an image (uint8, (height, width[, 3])) in the upper left of the picture."""
+        """The network's outputs for an image (uint8, (height, width[, 3])) in the upper left of the picture."""
         self._show(image.reshape(*image.shape[:2], -1))
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(number) for number in self._outputs]
@@ -147,13 +142,14 @@ class Network:
         """Write an image into the runtime's own memory: a picture of ours and a copy of it would be a megabyte."""
         height, width = image.shape[:2]
         given = self._interpreter.tensor(self._input)()[0].reshape(self.shape[0] + 1, self.shape[1] + 2, -1)
-        zero = -128 if self._quantized else 0
+        quantized = given.dtype == np.int8
+        zero = -128 if quantized else 0
         # In front of the picture there is a row and a column for the first convolution to reach into.
         given[0], given[:, 0] = zero, zero
         # What a larger image left around this one would be looked at too.
         given[height + 1 :], given[:, width + 1 :] = zero, zero
         picture = given[1 : height + 1, 1 : width + 1]
-        if self._quantized:
+        if quantized:
             np.bitwise_xor(image, np.uint8(0x80), out=picture.view(np.uint8))
         else:
             picture[:] = image

@@ -5,7 +5,7 @@ graph is that of Wu, Peng, Yu, "YuNet: A Tiny Millisecond-level Face Detector", 
 depthwise-separable convolutions, a feature pyramid of three levels, one head a level. Two things are
 folded without changing a result: where grey levels stand for all three colours, the first convolution
 sums its weights over them; and the four branches of a head are one convolution with 16 outputs. In int8
-a scan takes two thirds of the time and a quarter of the memory (docs/adr/0019-scans-in-int8.md).
+a scan takes two thirds of the time and half of the memory (docs/adr/0019-scans-in-int8.md).
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def build_observed(weights: Sequence[Convolution], height: int, width: int, chan
 def _features(graph: Graph, take: _Take) -> list[int]:
     """The backbone and the feature pyramid, down to one tensor for each of `STRIDES`."""
     kernel, bias = take()
-    kernel = kernel if graph.shape(0)[3] == 6 else kernel.sum(axis=1, keepdims=True)
+    kernel = kernel if graph.shape(0)[3] == 2 * 3 else kernel.sum(axis=1, keepdims=True)
     x = graph.convolution(0, _of_pairs(kernel), bias, strides=(2, 1), relu=True)
     x = graph.halved(graph.unit(x, take(), take()))
     for _ in range(4):

@@ -191,21 +191,20 @@ def test_a_known_face_is_looked_for_ten_times_a_second_while_nobody_comes_or_goe
     finder = Finder(FACE)
     search = FaceSearch(finder, look_interval_s=0.07, scan_interval_s=0.5)
     seen: Sequence[Detection] = ()
-    looked = []
-    for number in range(60):
+
+    def follow(number: int) -> Sequence[Detection]:
+        nonlocal seen
         seen = search.detect(frame(number), [replace(face, predicted=True) for face in seen])
-        looked.append(not seen[0].predicted)
+        return seen
+
+    looked = [not follow(number)[0].predicted for number in range(60)]
     calm = looked.index(False)
     # The first scan after the one that found the face comes after a fifth of the interval, and finds nobody new.
     assert calm == 1 + round(0.1 / PERIOD_S)
     assert looked[calm:] == [(number + 1) % 3 == 0 for number in range(60 - calm)]
     finder.faces.append(GUEST)
-    met = 0
-    for number in range(60, 90):
-        seen = search.detect(frame(number), [replace(face, predicted=True) for face in seen])
-        met = met or number * (len(seen) == 2)
-        assert met == 0 or number > met + 3 or not any(face.predicted for face in seen if number > met)
-    assert met > 0
+    met = next(number for number in range(60, 90) if len(follow(number)) == 2)
+    assert not any(face.predicted for number in range(met + 1, met + 4) for face in follow(number))
 
 
 def test_where_two_faces_became_one_a_scan_looks_for_the_other() -> None:

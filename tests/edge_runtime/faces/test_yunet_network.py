@@ -13,7 +13,7 @@ from fer_edge.contract.tflite import open_interpreter
 from fer_edge.faces import weights
 from fer_edge.faces.tracking import overlap
 from fer_edge.faces.yunet import Network, YuNetDetector
-from fer_edge.faces.yunet_network import OUTPUTS, RANGES, STRIDES, build, build_observed, input_shape, read_weights
+from fer_edge.faces.yunet_network import OUTPUTS, RANGES, STRIDES, build, build_observed, read_weights
 from fer_edge.records import Frame
 
 HEIGHT, WIDTH = 96, 160
@@ -35,16 +35,11 @@ def test_every_output_is_opencvs(onnx: Path, channels: int) -> None:
     picture = noise(HEIGHT, WIDTH, 3) if channels == 3 else noise(HEIGHT, WIDTH)
     net = cv2.dnn.readNetFromONNX(str(onnx))
     net.setInput(cv2.dnn.blobFromImage(picture if channels == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)))
-    interpreter, _ = open_interpreter(build(read_weights(onnx), HEIGHT, WIDTH, channels), threads=1)
-    given = np.zeros((HEIGHT + 1, WIDTH + 2, channels), np.float32)
-    given[1:, 1:-1] = picture.reshape(HEIGHT, WIDTH, channels)
-    given = given.reshape(input_shape(HEIGHT, WIDTH, channels))
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], given)
-    interpreter.invoke()
-    for details, stride in zip(interpreter.get_output_details(), STRIDES, strict=True):
-        ours = interpreter.get_tensor(details["index"])
-        assert ours.shape == (1, HEIGHT // stride, WIDTH // stride, OUTPUTS)
-        ours = ours.reshape(-1, OUTPUTS)
+    shape = (HEIGHT, WIDTH, channels)
+    outputs = Network(build(read_weights(onnx), *shape), shape, threads=1).run(picture)
+    for made, stride in zip(outputs, STRIDES, strict=True):
+        assert made.shape == (1, HEIGHT // stride, WIDTH // stride, OUTPUTS)
+        ours = made.reshape(-1, OUTPUTS)
         probabilities = 1 / (1 + np.exp(-ours[:, :2]))
         for name, columns in (("cls", probabilities[:, :1]), ("obj", probabilities[:, 1:]),
                               ("bbox", ours[:, 2:6]), ("kps", ours[:, 6:])):  # fmt: skip
@@ -135,15 +130,9 @@ def test_a_scan_in_int8_finds_the_faces_of_one_in_float(fer_data: Path, onnx: Pa
 def test_there_is_a_range_for_every_tensor_and_it_is_that_tensors(fer_data: Path, onnx: Path) -> None:
     """What a face's picture makes of each tensor lies within its range, but for one in a thousand, and fills it."""
     _, image = cv2.VideoCapture(str(fer_data / "faces" / "book.mkv")).read()
-    height, width = 384, 512
-    interpreter, _ = open_interpreter(build_observed(read_weights(onnx), height, width, 3), threads=1)
-    given = np.zeros((height + 1, width + 2, 3), np.float32)
-    given[1:, 1:-1] = cv2.resize(image, (width, height))
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], given.reshape(input_shape(height, width, 3)))
-    interpreter.invoke()
-    outputs = interpreter.get_output_details()
-    for details, (low, high) in zip(outputs, RANGES, strict=True):
-        values = interpreter.get_tensor(details["index"])
+    shape = (384, 512, 3)
+    network = Network(build_observed(read_weights(onnx), *shape), shape, threads=1)
+    for values, (low, high) in zip(network.run(cv2.resize(image, shape[1::-1])), RANGES, strict=True):
         assert np.mean((values < low) | (values > high)) < 1e-3
         assert np.ptp(values) > 0.35 * (high - low)
 
@@ -162,7 +151,9 @@ def test_a_picture_in_the_corner_is_seen_as_if_it_were_alone(onnx: Path, channel
     """Whatever was there before, and as the mirror image that a scan may ask for."""
     convolutions = read_weights(onnx)
     picture = noise(40, 50, 3)[:, ::-1] if channels == 3 else noise(40, 50)[:, ::-1]
-    used, fresh = (Network(convolutions, (64, 96, channels), 1, quantized=quantized) for _ in range(2))
+    shape = (64, 96, channels)
+    network = build(convolutions, *shape, ranges=RANGES if quantized else None)
+    used, fresh = (Network(network, shape, threads=1) for _ in range(2))
     used.run(noise(64, 96, 3) if channels == 3 else noise(64, 96))
     for ours, expected in zip(used.run(picture), fresh.run(np.ascontiguousarray(picture)), strict=True):
         np.testing.assert_array_equal(ours, expected)

@@ -31,12 +31,7 @@ LONG_S = 10.0
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    # A command that hangs outlives its own test by ten seconds, and is heard here when it is killed.
-    return [
-        record.getMessage()
-        for record in caplog.records
-        if record.levelno >= logging.WARNING and not (record.threadName or "").startswith("publish command")
-    ]
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def sequence(listener: Subscriber, topic: str = "fer/kitchen") -> list[int]:
