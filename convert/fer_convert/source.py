@@ -60,15 +60,14 @@ class Source:
         return self.run.load(*paths) if self.run else load(*paths)
 
     def held_out(self, data: Dataset) -> Split | None:
-        """The training pictures of `data`, divided, that the run never saw; None where it saw them all.
+        """The training pictures of `data`, divided, that no network on the way saw; None where there are none.
 
-        A teacher, or the network that the run began with, has learned them and passes that on: with both, mini was
-        right about 70.4 % of its held-out pictures, 71.3 % of the others and 66.4 % of PublicTest.
+        A teacher, or the network that the run began with, passes on what it has learned: where both had seen them,
+        mini was right about 70.4 % of its held-out pictures, 71.3 % of the others and 66.4 % of PublicTest.
         """
-        training = None if self.run is None else self.run.recipe.training
-        if self.run is None or training is None or not training.hold_out or training.teacher or training.start:
+        if self.run is None or not self.run.set_aside():
             return None
-        return hold_out(data.split(self.training_split), training.hold_out, self.run.seed)[1]
+        return hold_out(data.split(self.training_split), self.run.recipe.training.hold_out)[1]
 
     def output(self, kind: str) -> Path:
         """Where the converted model goes unless told otherwise."""

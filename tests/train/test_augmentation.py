@@ -103,3 +103,43 @@ def test_shear_slants_vertical_edges_about_the_centre_and_no_others() -> None:
     level = np.zeros((1, 48, 48), np.uint8)
     level[:, 22:26] = 200
     assert (Augmentation(**{**OFF, "shear": 0.3})(level, np.random.default_rng(0)) == level).all()
+
+
+def detail(images: np.ndarray) -> np.ndarray:
+    return np.abs(np.diff(images.astype(float), axis=2)).mean(axis=(1, 2))
+
+
+def test_blur_takes_detail_from_about_half_of_the_pictures() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (200, 48, 48), dtype=np.uint8)
+    change = Augmentation(**OFF, blur=1.5)
+    worse = change.worsen(images, np.random.default_rng(1))
+    blurred = (worse != images).any(axis=(1, 2))
+    assert 60 < blurred.sum() < 140
+    assert (detail(worse)[blurred] < detail(images)[blurred]).all()
+    assert (change.worsen(images, np.random.default_rng(1)) == worse).all()
+    assert (change(images, np.random.default_rng(1)) == images).all(), "the views themselves stay sharp"
+
+
+def test_jpeg_leaves_the_face_and_takes_fine_grain() -> None:
+    rng = np.random.default_rng(0)
+    smooth = np.add.outer(np.arange(48) * 3, np.arange(48) * 2).astype(np.uint8)
+    images = np.repeat(smooth[None], 200, axis=0) + rng.integers(0, 8, (200, 48, 48), dtype=np.uint8)
+    worse = Augmentation(**OFF, jpeg=25).worsen(images, np.random.default_rng(1))
+    changed = (worse != images).any(axis=(1, 2))
+    assert 60 < changed.sum() < 140
+    assert np.abs(worse.astype(int) - images).max() < 40
+    strongest = Augmentation(**OFF, jpeg=1).worsen(images, np.random.default_rng(1))
+    assert np.abs(strongest.astype(int) - images).mean() > np.abs(worse.astype(int) - images).mean()
+
+
+def test_darkness_takes_light_from_about_half_of_the_pictures() -> None:
+    images = np.full((200, 48, 48), 100, np.uint8)
+    worse = Augmentation(**OFF, darkness=0.7).worsen(images, np.random.default_rng(1))
+    levels = worse.reshape(200, -1).mean(axis=1)
+    assert 60 < (levels < 100).sum() < 140
+    assert 30 <= levels.min() < 40 and levels.max() == 100
+
+
+def test_nothing_is_worsened_unless_asked_for() -> None:
+    images = np.zeros((3, 48, 48), np.uint8)
+    assert Augmentation().worsen(images, np.random.default_rng(0)) is images

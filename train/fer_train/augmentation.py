@@ -1,4 +1,4 @@
-"""Random views of a face: turned, moved, zoomed, mirrored, lit differently."""
+"""Random views of a face: turned, moved, zoomed, mirrored, lit differently, and seen by a worse camera."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+BEST_JPEG = 95
+"""Quality of a camera's own JPEG; from there on nothing is seen of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,9 @@ class Augmentation:
         brightness: largest change of the level, as a fraction of 255.
         erasing: share of the pictures in which a rectangle of 2 to 20 % of the area is filled with one
             random level (Zhong et al., "Random Erasing Data Augmentation", 2020, arXiv:1708.04896).
+        darkness: share of the light that half of the pictures lose at most.
+        blur: standard deviation in pixels of the strongest Gaussian blur, which half of them get.
+        jpeg: lowest quality, of 100, at which half of them are compressed as JPEG; 0 compresses none.
     """
 
     rotation_degrees: float = 10.0
@@ -34,6 +40,9 @@ class Augmentation:
     contrast: float = 0.0
     brightness: float = 0.0
     erasing: float = 0.0
+    darkness: float = 0.0
+    blur: float = 0.0
+    jpeg: int = 0
 
     def __call__(self, images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """Return changed copies of `images` (uint8, (n, height, width)); uncovered pixels repeat the edge."""
@@ -74,6 +83,28 @@ class Augmentation:
             for i in np.flatnonzero(rng.random(count) < self.erasing):
                 _erase(changed[i], rng)
         return changed
+
+    def worsen(self, images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """`images` (uint8, (n, height, width)) as a camera with little light, out of focus, and its codec give them.
+
+        Apart from the views, because a teacher should see what the pupil has to make out.
+        """
+        if not (self.darkness or self.blur or self.jpeg):
+            return images
+        worse = images.copy()
+        dark, blurred, compressed = rng.random((3, len(images))) < 0.5
+        gains = 1.0 - rng.uniform(0.0, self.darkness, len(images))
+        sigmas = rng.uniform(0.0, self.blur, len(images))
+        qualities = rng.integers(self.jpeg, max(self.jpeg, BEST_JPEG) + 1, len(images))
+        for i, image in enumerate(worse):
+            if self.blur and blurred[i]:
+                cv2.GaussianBlur(image, (0, 0), max(sigmas[i], 0.1), dst=image)
+            if self.darkness and dark[i]:
+                cv2.convertScaleAbs(image, image, gains[i])
+            if self.jpeg and compressed[i]:
+                _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(qualities[i])])
+                image[:] = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        return worse
 
 
 def _erase(image: NDArray[np.uint8], rng: np.random.Generator) -> None:

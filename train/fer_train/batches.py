@@ -52,14 +52,18 @@ class TrainingBatches(keras.utils.PyDataset):
     def __getitem__(self, batch: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         rows = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
         rng = np.random.default_rng((self._seed, self._view, batch))
-        images, targets = to_input(self._augmentation(self._split.images[rows], rng)), self._targets[rows]
+        views, targets = self._augmentation(self._split.images[rows], rng), self._targets[rows]
+        share = np.ones(len(rows), np.float32)
         if self._mixup:
             # The batch is shuffled already: its mirror gives every picture a partner.
-            share = rng.beta(self._mixup, self._mixup, len(rows)).astype(np.float32)[:, None]
-            images += (1 - share[:, :, None, None]) * (images[::-1] - images)
-            targets = share * targets + (1 - share) * targets[::-1]
+            share = rng.beta(self._mixup, self._mixup, len(rows)).astype(np.float32)
+            targets = share[:, None] * targets + (1 - share[:, None]) * targets[::-1]
         if self._teacher is not None:
-            targets += self._teacher_share * (self._ask(self._teacher, images, batch) - targets)
+            answers = self._ask(self._teacher, _blended(views, share), batch)
+            targets = targets + self._teacher_share * (answers - targets)
+        # By the epoch, so that views which return are worse in another way.
+        worse = self._augmentation.worsen(views, np.random.default_rng((self._seed, self._epoch, batch, 1)))
+        images = _blended(worse, share)
         # The answer kept for a view is for its mirror image too.
         return (images[:, :, ::-1] if self._mirrored else images), targets
 
@@ -74,8 +78,15 @@ class TrainingBatches(keras.utils.PyDataset):
 
     def begin_epoch(self, epoch: int) -> None:
         """Shuffle for epoch number `epoch`, from 1."""
+        self._epoch = epoch
         repeats, view = divmod(epoch - 1, self._teacher_views) if self._teacher_views else (0, epoch - 1)
         self._mirrored = repeats % 2 == 1
         # The number of the epoch that saw these views first.
         self._view = view + 1
         self._order = np.random.default_rng((self._seed, self._view)).permutation(len(self._split))
+
+
+def _blended(images: NDArray[np.uint8], share: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The network's input of `share` of each picture and the rest of its partner from the other end of the batch."""
+    inputs = to_input(images)
+    return inputs + (1 - share[:, None, None, None]) * (inputs[::-1] - inputs)

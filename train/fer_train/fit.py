@@ -55,7 +55,7 @@ def fit(
         DataError: `last.keras` is damaged.
     """
     recipe, training = run.recipe, run.recipe.training
-    train, _ = hold_out(data.split(run.training_split), training.hold_out, run.seed)
+    train, _ = hold_out(data.split(run.training_split), training.hold_out)
     valid = data.split(run.validation_split)
     keras.utils.set_random_seed(run.seed)
     batches = TrainingBatches(

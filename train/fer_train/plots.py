@@ -183,7 +183,7 @@ def augmentation_sheet(
     sheet = np.full((len(rows) * (height + gap), (views + 1) * (width + gap)), 255, np.uint8)
     for i, row in enumerate(rows):
         original = split.images[row]
-        changed = augmentation(np.repeat(original[None], views, axis=0), rng)
+        changed = augmentation.worsen(augmentation(np.repeat(original[None], views, axis=0), rng), rng)
         for j, image in enumerate((original, *changed)):
             top, left = i * (height + gap), j * (width + gap)
             sheet[top : top + height, left : left + width] = image

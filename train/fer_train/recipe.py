@@ -44,7 +44,7 @@ class Training:
         start_share: share of these weights in the network that a run ends with: the mean of them and of those after
             the last epoch, weighted by this (Wortsman et al. 2022, arXiv:2109.01903). 0 takes the best epoch.
         hold_out: share of the training pictures that is left aside; fer-convert fits the temperature on it, unless
-            there is a teacher or a start, which have learned it.
+            a teacher or a start has learned it, directly or through its own.
         precision: Keras' dtype policy while training: `float32`, or `mixed_bfloat16`, which nearly halves
             the time of plain convolutions on processors with AVX512_BF16. The files hold float32.
     """
@@ -185,6 +185,9 @@ def from_dict(values: dict[str, Any]) -> Recipe:
         contrast=(0.0, 1.0),
         brightness=(0.0, 1.0),
         erasing=(0.0, 1.0),
+        darkness=(0.0, 1.0),
+        blur=(0.0, 10.0),
+        jpeg=(0, 100),
     )
     recipe: Recipe = _section(Recipe, known, "")
     if not 16 <= recipe.side <= 512:

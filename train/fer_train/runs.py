@@ -70,6 +70,17 @@ class Run:
         facts: dict[str, Any] = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
         return facts
 
+    def set_aside(self) -> dict[str, Any] | None:
+        """Which training pictures neither the run nor any network it builds on has learned; None where there are none.
+
+        They depend on the share and the training split alone, so runs that agree on these left the same ones aside.
+        """
+        facts = self.facts()
+        share = self.recipe.training.hold_out
+        wanted = {"share": share, "training_sha256": facts["data_sha256"][self.training_split]}
+        earlier = [facts[role].get("set_aside") for role in ("teacher", "start") if role in facts]
+        return wanted if share and all(one == wanted for one in earlier) else None
+
     def history(self) -> list[dict[str, float]]:
         """The rows of `history.csv` so far."""
         path = self.folder / "history.csv"
@@ -188,7 +199,9 @@ def create_run(
             copy = folder / f"{role}.keras"
             with replacing(copy) as temporary:
                 shutil.copyfile(weights, temporary)
-            facts[role] = {"weights": str(weights), "sha256": sha256_of(copy)}
+            begun = weights.parent / "run.json"
+            aside = open_run(weights.parent).set_aside() if begun.is_file() else None
+            facts[role] = {"weights": str(weights), "sha256": sha256_of(copy), "set_aside": aside}
         write_text(folder / "run.json", json.dumps(facts, indent=2) + "\n")
     except OSError as error:
         raise UsageError(f"run folder {folder} cannot be made ({error.strerror}); name another") from error
