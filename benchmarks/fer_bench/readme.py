@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench import results
+from fer_bench.ablation import FIGURES, gained_in_words, in_words
 from fer_bench.pipeline import STAGES
 from fer_bench.predict import derivation
 from fer_bench.smoothing import held, raw_and_in_force
@@ -132,6 +133,25 @@ def _robustness(folder: Path) -> str:
     return _table("ours", _model_names(content), rows) + _footer([content], about)
 
 
+def _ablation(folder: Path) -> str:
+    content = results.read(folder / "ablation.json")
+    rows = []
+    titles = {row["name"]: row["title"] for row in content["variants"]}
+    for row in content["variants"]:
+        versus = row["versus"]
+        gained = f"{gained_in_words(versus)} over *{titles[versus['name']]}*" if versus else ""
+        rows.append((row["title"], [str(len(row["seeds"])), *(in_words(row[name]) for name in FIGURES), gained]))
+    data, versions = content["data"], content["trained_with"]
+    epochs = " or ".join(map(str, sorted({row["epochs"] for row in content["variants"]})))
+    about = (
+        f"percent on {data['split']} of `{data['file']}`, {data['pictures']:,} pictures, in float after the last of "
+        f"{epochs} epochs; mean and standard deviation over seeds, and of the gain the standard error; trained with "
+        f"Keras {versions['keras']} on {versions['backend']}"
+    )
+    heads = ["seeds", *(f"{name}, %" for name in FIGURES.values()), "accuracy gained, points"]
+    return _table("ours", heads, rows) + _footer([content], about)
+
+
 def _latency(folder: Path) -> str:
     content = results.read(folder / "latency.json")
     names = _model_names(content)
@@ -234,6 +254,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "headline": _headline,
     "accuracy": _accuracy,
     "robustness": _robustness,
+    "ablation": _ablation,
     "sizes": _sizes,
     "latency": _latency,
     "pipeline": _pipeline,

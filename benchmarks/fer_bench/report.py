@@ -29,6 +29,7 @@ KINDS = {
     "pipeline": "The whole loop on a clip",
     "accuracy": "Accuracy",
     "robustness": "Other boxes, other light",
+    "ablation": "What each ingredient of the training gave",
     "scene": "Faces in a scene",
     "recall": "Faces found",
     "framing": "Framing of the crop",

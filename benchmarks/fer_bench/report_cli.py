@@ -1,4 +1,4 @@
-"""The commands that explain: robustness, smoothing, predict, report."""
+"""The commands that explain: robustness, ablation, smoothing, predict, report."""
 
 from __future__ import annotations
 
@@ -57,6 +57,41 @@ def robustness(
             return benchmark.measure(loaded, split, chosen, on_picture=bar.update)
 
     finish(benchmark, "robustness", arguments, measured, output, drawing)
+
+
+@click.command(cls=Command)
+@click.argument("folders", metavar="RUN...", type=FILE, nargs=-1, required=True)
+@click.option(
+    "--versus", "pairs", metavar="NAME=NAME", multiple=True, help="Compare a recipe with another; repeatable."
+)
+@click.option("--data", type=FILE, multiple=True, help="Where the runs' data lies now.  [where it lay]")
+@json_option
+@plot_option
+@click.pass_obj
+def ablation(
+    arguments: tuple[str, ...], *, folders: tuple[Path, ...], pairs: tuple[str, ...], data: tuple[Path, ...],
+    output: Path | None, drawing: Path | None,
+) -> None:  # fmt: skip
+    """Say what each ingredient of a training gave, from runs with several seeds.
+
+    \b
+    fer-bench ablation runs/with-1 runs/with-2 runs/without-1 runs/without-2 --versus with=without
+    """
+    from fer_bench import ablation as benchmark
+    from fer_edge.contract.errors import UsageError
+    from fer_train.commands import import_keras
+
+    if wrong := [pair for pair in pairs if len(pair.split("=")) != 2]:
+        raise UsageError(f"--versus {wrong[0]} is not of the form NAME=NAME, both of them names of recipes")
+    rows = benchmark.variants(folders)
+
+    def measured() -> dict[str, Any]:
+        loaded = rows[0].runs[0].load(*data)
+        import_keras(None)
+        with progress(sum(len(row.runs) for row in rows), "networks") as bar:
+            return benchmark.measure(rows, dict(pair.split("=") for pair in pairs), loaded, on_network=bar.update)
+
+    finish(benchmark, "ablation", arguments, measured, output, drawing)
 
 
 @click.command(cls=Command)
@@ -170,4 +205,4 @@ def report(
     click.echo(f"written to {output}, and as JSON to {output.with_suffix('.json')}")
 
 
-COMMANDS = (robustness, smoothing, predict, report)
+COMMANDS = (robustness, ablation, smoothing, predict, report)

@@ -75,6 +75,9 @@ CONDITIONS: Mapping[str, tuple[Change, ...]] = MappingProxyType(
 """Accuracy under a condition is the mean over its changes. What a moved box uncovers repeats the edge, since
 a FER2013 picture ends there."""
 
+WORSE = tuple(CONDITIONS)[-3:]
+"""Those of a worse picture rather than of a box that misses."""
+
 
 def passes() -> int:
     """How often `measure` classifies each picture with each model."""
@@ -107,7 +110,7 @@ def measure(
     for number, classifier in enumerate(classifiers):
         plain: NDArray[np.float32] | None = None
         for condition, changes in CONDITIONS.items():
-            made = [classify(classifier, _changed(split, change), data.labels, on_picture) for change in changes]
+            made = [classify(classifier, changed(split, change), data.labels, on_picture) for change in changes]
             plain = made[0] if plain is None else plain
             labels = np.tile(split.labels, len(made))
             against = versus(np.tile(plain, (len(made), 1)), np.concatenate(made), labels)
@@ -134,7 +137,8 @@ def measure(
     }
 
 
-def _changed(split: Split, change: Change) -> Split:
+def changed(split: Split, change: Change) -> Split:
+    """The split with every picture changed."""
     return Split(np.stack([change(image) for image in split.images]), split.labels, split.names)
 
 

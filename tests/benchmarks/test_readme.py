@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fer_bench import accuracy, cli, latency, pipeline, predict, readme, results, robustness, smoothing
+from fer_bench import ablation, accuracy, cli, latency, pipeline, predict, readme, results, robustness, smoothing
 from fer_bench.environment import environment
 from fer_bench.soak import report as soak_report
 from fer_edge.contract.errors import DataError
@@ -41,6 +41,21 @@ PREDICT = {
 }
 
 
+def variant(name: str, shares: tuple[float, float], versus: dict | None = None) -> dict:
+    found = {figure: ablation._spread(shares) for figure in ablation.FIGURES}
+    return {"name": name, "title": f"with {name}", "epochs": 12, "seeds": [1, 2], "versus": versus, **found}
+
+
+ABLATION = {
+    "data": {"file": "fer2013.csv", "split": "PublicTest", "pictures": 14},
+    "trained_with": {"keras": "3.15.1", "backend": "tensorflow"},
+    "variants": [
+        variant("plain", (0.60, 0.62)),
+        variant("mixup", (0.63, 0.63), {"name": "plain", "gained": 0.02, "standard_error": 0.01}),
+    ],
+}
+
+
 RELIABILITY = [
     {"name": "kills", "target": "0 lost", "attempts": 50, "kept": True, "seconds": 1.0,
      "figures": {"lost": 0, "accepted": 11_075, "duplicates": 96}},
@@ -60,6 +75,7 @@ def measured(tmp_path_factory, data, model, make_model, clip):
         "accuracy": accuracy.measure(datasets.load(data), "PublicTest", models),
         "latency": latency.measure(models, [1, 2], rounds=1, invokes=2),
         "robustness": robustness.measure(datasets.load(data), "PublicTest", models),
+        "ablation": ABLATION,
         "peers": PEERS,
         "predict": PREDICT,
         "reliability": soak_report.content(RELIABILITY, scale=0.5),
@@ -107,6 +123,7 @@ def test_tables_hold_the_results_figures_and_are_rectangular(measured):
     assert "| frames with a face | 0 of 2 |" in new
     assert "|  | fer (the peer) | fer-edge yunet (ours) |" in new
     assert "| demo: times the peer (range) | 1.0 (0.5 to 2.0) | 20.0 (10.0 to 40.0) |" in new
+    assert "| with mixup | 2 | 63.00 ± 0.00 |" in new and "| +2.00 ± 1.00 over *with plain* |" in new
     assert "- `band`: **85.7 %** of PublicTest in int8, " in new
     assert "- `demo`, fer-edge yunet: 560 frames/s, **20 times** the 28 of fer; first result after 0.35 s" in new
     assert "| box moved by 8%, % | " in new
