@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from fer_edge.contract import model_file
-from fer_edge.contract.errors import ConfigError, FerError, UsageError
+from fer_edge.contract.errors import FerError, UsageError
 from fer_edge.expressions import litert
 from fer_edge.frames import check_source
 from fer_edge.publish import SINKS, SinkContext, open_sink, rule
 from fer_edge.publish.broker import parse_broker
 from fer_edge.service import models
-from fer_edge.service.config import Settings
+from fer_edge.service.config import Settings, together
 
 
 def check(settings: Settings, flags: Collection[str] = ()) -> None:
@@ -25,14 +25,18 @@ def check(settings: Settings, flags: Collection[str] = ()) -> None:
 
     Raises:
         UsageError: a flag cannot be used.
-        ConfigError: a setting of the file or of a variable cannot be used.
+        ConfigError: settings of the file or of a variable cannot be used; the message has a line for each.
     """
+    wrong: list[str] = []
     for name, examine in _CHECKS.items():
         try:
             examine(settings)
         except (FerError, ValueError) as error:
-            kind = UsageError if name in flags else ConfigError
-            raise kind(str(error)) from error
+            if name in flags:
+                raise UsageError(str(error)) from error
+            wrong.append(str(error))
+    if wrong:
+        raise together(wrong)
 
 
 def _source(settings: Settings) -> None:

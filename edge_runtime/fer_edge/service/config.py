@@ -10,7 +10,7 @@ import re
 import reprlib
 import socket
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from fer_edge.contract.redaction import redact
 
 MAX_FILE_BYTES = 1_000_000
 """Of a settings file; it has some dozens of lines."""
+
+MAX_SHOWN = 10
+"""Mistakes that are named at once; a file with more is not one of settings."""
 
 ENVIRONMENT_PREFIX = "FER_EDGE_"
 NOT_SETTINGS = ("FER_EDGE_MQTT_", "FER_EDGE_WEBHOOK_", "FER_EDGE_METRICS_", "FER_EDGE_PREVIEW_TOKEN")
@@ -118,17 +121,23 @@ def load(
         flags: values given on the command line; None means not given.
 
     Raises:
-        ConfigError: a key is unknown or a value unusable; the message names place, key and value.
-        UsageError: the same in `flags`.
+        ConfigError: keys are unknown or values unusable; the message has a line for each, with place, key and value.
+        UsageError: the same in `flags`, where the first counts.
     """
-    values: dict[str, Any] = {}
-    if path is not None:
-        for key, value in _read_toml(path).items():
-            values[key] = _checked(key, value, str(path))
+    given = [] if path is None else [(key, value, str(path)) for key, value in _read_toml(path).items()]
     for variable, text in environment.items():
         if variable.startswith(ENVIRONMENT_PREFIX) and not variable.startswith(NOT_SETTINGS):
             key = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-            values[key] = _checked(key, _from_text(key, text), f"variable {variable}")
+            given.append((key, _from_text(key, text), f"variable {variable}"))
+    values: dict[str, Any] = {}
+    wrong: list[str] = []
+    for key, value, where in given:
+        try:
+            values[key] = _checked(key, value, where)
+        except ConfigError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise together(wrong)
     for key, value in (flags or {}).items():
         if value is not None:
             try:
@@ -136,6 +145,12 @@ def load(
             except ConfigError as error:
                 raise UsageError(str(error)) from error
     return Settings(**values)
+
+
+def together(wrong: Sequence[str]) -> ConfigError:
+    """One error of several sentences, a line each, so that a file is mended in one go."""
+    more = [f"and {len(wrong) - MAX_SHOWN} more"] if len(wrong) > MAX_SHOWN else []
+    return ConfigError("\n".join([*wrong[:MAX_SHOWN], *more]))
 
 
 def shown(settings: Settings) -> dict[str, Any]:

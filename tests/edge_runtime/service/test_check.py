@@ -32,6 +32,12 @@ def test_a_bad_setting_is_refused_by_its_origin(name: str, value: object) -> Non
     assert str(of_flag.value) == str(of_file.value)
 
 
+def test_settings_are_examined_to_the_end() -> None:
+    with pytest.raises(ConfigError) as refused:
+        check(Settings(source="gopher://x/y", model="/nowhere/model.tflite", record="/tmp/clip.mp4"))
+    assert [line.split()[0] for line in str(refused.value).splitlines()] == ["source", "model", "recording"]
+
+
 def test_good_settings_pass_and_open_nothing(tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     settings = Settings(

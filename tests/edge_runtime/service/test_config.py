@@ -87,6 +87,19 @@ def test_a_bad_variable_is_named() -> None:
         load(environment={"FER_EDGE_SORCE": "0"})
 
 
+def test_every_mistake_of_a_file_is_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_text('sorce = "demo"\nfps = -1\ndetector = "yunet"\n')
+    with pytest.raises(ConfigError) as refused:
+        load(path, environment={"FER_EDGE_THREADS": "many"})
+    first, second, third = str(refused.value).splitlines()
+    assert "sorce" in first and "source" in first and "fps is -1" in second and "FER_EDGE_THREADS" in third
+    path.write_text("\n".join(f"key{number} = 1" for number in range(500)))
+    with pytest.raises(ConfigError) as refused:
+        load(path, environment={})
+    assert len(str(refused.value).splitlines()) == 11 and str(refused.value).endswith("and 490 more")
+
+
 def test_a_bad_flag_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match=r"--rotate.*45") as refused:
         load(environment={}, flags={"rotate": 45})
