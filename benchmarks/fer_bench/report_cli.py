@@ -75,7 +75,7 @@ def ablation(
     """Say what each ingredient of a training gave, from runs with several seeds.
 
     \b
-    fer-bench ablation runs/with-1 runs/with-2 runs/without-1 runs/without-2 --versus with=without
+    fer-bench ablation runs/with-* runs/without-* --versus with=without
     """
     from fer_bench import ablation as benchmark
     from fer_edge.contract.errors import UsageError

@@ -126,6 +126,7 @@ class Loop:
                     confidence=float(probabilities[best]),
                     stable=stable,
                     stable_since=since,
+                    predicted=track.detection.predicted,
                 )
             )
         self._smoother.keep(self._tracker.alive())

@@ -129,6 +129,7 @@ class Face:
         confidence: that probability.
         stable: the label smoothed over time, or `"uncertain"`.
         stable_since: wall-clock time at which `stable` began, seconds since the epoch.
+        predicted: the box is where the face was going to be; it was not looked for in this frame.
     """
 
     id: int
@@ -139,6 +140,7 @@ class Face:
     confidence: float
     stable: str
     stable_since: float
+    predicted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,11 @@ def test_a_result_for_every_frame(stills: Path) -> None:
     assert [result.name for result in results] == [f"{number}.png" for number in range(5)]
 
 
+def test_boxes_between_two_looks_are_said_to_be_predicted() -> None:
+    faces = [face for result in Pipeline("demo", detector="haar", max_frames=40) for face in result.faces]
+    assert {face.predicted for face in faces} == {True, False}
+
+
 def test_max_frames_ends_it(stills: Path) -> None:
     assert len(list(Pipeline(stills, detector="haar", max_frames=2))) == 2
 

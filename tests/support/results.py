@@ -71,6 +71,7 @@ def results(draw: st.DrawFn) -> FrameResult:
                 confidence=float(probabilities[top]),
                 stable=draw(st.sampled_from([*labels, UNCERTAIN])),
                 stable_since=draw(_TIME),
+                predicted=draw(st.booleans()),
             )
         )
     return FrameResult(

@@ -80,6 +80,7 @@ def _face(face: Face, labels: tuple[str, ...]) -> dict[str, Any]:
         "id": face.id,
         # A face of half a pixel still has an extent.
         "box": [round(x), round(y), max(1, round(width)), max(1, round(height))],
+        **({"predicted": True} if face.predicted else {}),
         "score": None if face.score is None else round(float(face.score), 3),
         "expression": face.expression,
         "confidence": round(float(face.confidence), 3),

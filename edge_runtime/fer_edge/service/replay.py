@@ -145,6 +145,7 @@ def _face(face: dict[str, Any], labels: tuple[str, ...]) -> Face:
         confidence=float(face["confidence"]),
         stable=str(face["stable"]),
         stable_since=_seconds(face["stable_since"]),
+        predicted=face.get("predicted", False),
     )
 
 

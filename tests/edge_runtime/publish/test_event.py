@@ -46,6 +46,7 @@ def test_every_event_is_one_line_of_utf8_that_fits_the_schema(seen: FrameResult)
         assert np.allclose(list(told["probabilities"].values()), found.probabilities, atol=0.0006)
         assert np.allclose(told["box"][:2], found.box[:2], atol=0.51)
         assert np.allclose(told["box"][2:], np.maximum(found.box[2:], 1), atol=0.51)
+        assert ("predicted" in told) == found.predicted
 
 
 def test_a_file_name_that_is_not_utf8_makes_an_event_all_the_same() -> None:
