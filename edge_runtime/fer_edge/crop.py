@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.contract.errors import SourceError, UsageError
+from fer_edge.contract.errors import DataError, SourceError, UsageError
 from fer_edge.contract.files import write_bytes, write_text
 from fer_edge.contract.grey import BT601, grey
 from fer_edge.faces.framing import crop_gray
@@ -117,22 +117,29 @@ def crop_folder(
 
     Raises:
         UsageError: `source` holds no pictures, or `target` holds something else or lies in `source`.
+        DataError: `target` takes no more, such as where the disk is full.
     """
     paths = pictures_under(source)
     _claim(source, target, cropping)
     outcome = Outcome()
-    for path in paths:
-        made = target / path.with_suffix(".png")
-        if not made.exists():
-            face = _face_in(source / path, cropping, outcome, str(path))
-            if face is not None:
-                made.parent.mkdir(parents=True, exist_ok=True)
-                write_bytes(made, cv2.imencode(".png", face)[1].tobytes())
-        if made.exists():
-            outcome.cropped.append(str(path))
-        on_picture(1)
-    found = {"pictures": len(paths), "cropped": len(outcome.cropped)}
-    _write(target, {**cropping.facts(), **found, "no_face": outcome.no_face, "unreadable": outcome.unreadable})
+    try:
+        for path in paths:
+            made = target / path.with_suffix(".png")
+            if not made.exists():
+                face = _face_in(source / path, cropping, outcome, str(path))
+                if face is not None:
+                    made.parent.mkdir(parents=True, exist_ok=True)
+                    write_bytes(made, cv2.imencode(".png", face)[1].tobytes())
+            if made.exists():
+                outcome.cropped.append(str(path))
+            on_picture(1)
+        found = {"pictures": len(paths), "cropped": len(outcome.cropped)}
+        _write(target, {**cropping.facts(), **found, "no_face": outcome.no_face, "unreadable": outcome.unreadable})
+    except OSError as error:
+        raise DataError(
+            f"{target} takes no more crops ({error.strerror}); those that are there are kept: free some space and run "
+            "it again"
+        ) from error
     return outcome
 
 
@@ -159,6 +166,8 @@ def _claim(source: Path, target: Path, cropping: Cropping) -> None:
             _write(target, cropping.facts())
             return
         known = json.loads((target / FACTS).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"{target} holds something else than crops (no {FACTS}); name an empty folder") from error
     except OSError as error:
         raise UsageError(f"{target} cannot take the crops ({error.strerror}); name an empty folder") from error
     except ValueError as error:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from fer_edge.contract.errors import SourceError
 from fer_edge.records import FrameResult
 from fer_edge.service.config import Settings, load
 
@@ -40,6 +42,7 @@ class Pipeline:
     def __init__(self, source: str | Path | None = None, *, config: Path | None = None, **settings: Any) -> None:
         self.settings = load(config, flags={"source": None if source is None else str(source), **settings})
         self._open = contextlib.ExitStack()
+        self._closed = threading.Event()
         self._results: Iterator[FrameResult] | None = None
 
     def __iter__(self) -> Iterator[FrameResult]:
@@ -61,7 +64,8 @@ class Pipeline:
         self.close()
 
     def close(self) -> None:
-        """Close the source; no more results come."""
+        """Close the source; no more results come, in a loop that is under way neither. From any thread."""
+        self._closed.set()
         self._results = iter(())
         self._open.close()
 
@@ -75,7 +79,12 @@ class Pipeline:
             source = open_source(self.settings.source, source_options(self.settings))
             self._open.callback(source.close)
             loop = make_loop(self.settings, source, detector, classifier)
-            for number, result in enumerate(loop.results(), start=1):
-                yield result
-                if number == self.settings.max_frames:
-                    break
+            try:
+                for number, result in enumerate(loop.results(self._closed), start=1):
+                    yield result
+                    if number == self.settings.max_frames:
+                        break
+            except SourceError:
+                # A source that is closed under a read says so.
+                if not self._closed.is_set():
+                    raise

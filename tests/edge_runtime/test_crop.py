@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from fer_edge.cli import main
-from fer_edge.contract.errors import UsageError
+from fer_edge.contract.errors import DataError, UsageError
 from fer_edge.crop import FACTS, Cropping, crop_folder
 from fer_edge.faces.framing import crop_gray
 from fer_edge.records import Box, Detection, Frame, Framing
@@ -97,8 +97,17 @@ def test_crops_of_two_kinds_are_never_mixed(people: Path, tmp_path: Path) -> Non
     crop_folder(people, tmp_path / "faces", Cropping(Drawn(), 48))
     with pytest.raises(UsageError, match=r"holds crops that were made in another way"):
         crop_folder(people, tmp_path / "faces", Cropping(Drawn(), 64))
-    with pytest.raises(UsageError, match=r"name an empty folder"):
-        crop_folder(people, people.parent, Cropping(Drawn(), 48))
+    with pytest.raises(UsageError, match=r"holds something else than crops"):
+        crop_folder(people / "S01", people / "S02", Cropping(Drawn(), 48))
+
+
+def test_a_full_disk_is_a_sentence_and_keeps_what_is_there(people: Path, tmp_path: Path) -> None:
+    from small_disk import mounted
+
+    with mounted(tmp_path / "disk", "64k") as disk:
+        (disk / "filler").write_bytes(bytes(48 * 1024))
+        with pytest.raises(DataError, match=r"No space left on device.*run it again"):
+            crop_folder(people, disk / "faces", Cropping(Drawn(), 200))
 
 
 def test_what_cannot_be_cropped_is_refused_before_anything_is_made(people: Path, tmp_path: Path) -> None:

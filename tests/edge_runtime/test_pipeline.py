@@ -3,6 +3,7 @@ from __future__ import annotations
 import doctest
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import cv2
@@ -34,6 +35,24 @@ def test_a_result_for_every_frame(stills: Path) -> None:
 def test_boxes_between_two_looks_are_said_to_be_predicted() -> None:
     faces = [face for result in Pipeline("demo", detector="haar", max_frames=40) for face in result.faces]
     assert {face.predicted for face in faces} == {True, False}
+
+
+@pytest.mark.parametrize("source", ["demo", "stills"])
+def test_closing_it_ends_the_loop_that_is_under_way(source: str, stills: Path) -> None:
+    pipeline = Pipeline(stills if source == "stills" else source, detector="haar")
+    seen = 0
+    for _ in pipeline:
+        seen += 1
+        pipeline.close()
+    assert seen == 1 and list(pipeline) == []
+
+
+def test_it_can_be_closed_from_another_thread() -> None:
+    pipeline = Pipeline("demo", detector="haar")
+    timer = threading.Timer(0.5, pipeline.close)
+    timer.start()
+    assert len(list(pipeline)) > 0
+    timer.join()
 
 
 def test_max_frames_ends_it(stills: Path) -> None:

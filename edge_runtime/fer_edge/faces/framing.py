@@ -14,12 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.grey import grey
 from fer_edge.records import Box
 
 
 def crop_gray(image: NDArray[np.uint8], square: Box, side: int) -> NDArray[np.uint8]:
     """Cut a square out of a picture as grey levels, uint8, (side, side), BT.601 luma; see `crop`."""
-    return _crop(image, square, side, luma)
+    return _crop(image, square, side, grey)
 
 
 def crop(image: NDArray[np.uint8], square: Box, side: int) -> NDArray[np.uint8]:
@@ -59,11 +60,6 @@ def _crop(
         taken, pad_top, side - cut[1] - pad_top, pad_left, side - cut[0] - pad_left, cv2.BORDER_REPLICATE
     )
     return cast("NDArray[np.uint8]", padded)
-
-
-def luma(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Grey levels (uint8, (height, width), BT.601) of a luma or BGR picture; luma is returned as it is."""
-    return image if image.ndim == 2 else cast("NDArray[np.uint8]", cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
 
 
 def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.contract.errors import DetectorError
-from fer_edge.faces.framing import crop_gray, luma, resized
+from fer_edge.contract.grey import grey
+from fer_edge.faces.framing import crop_gray, resized
 from fer_edge.faces.search import Scan, window_around
 from fer_edge.records import Box, Detection, Frame, Framing
 
@@ -67,12 +68,12 @@ class HaarDetector:
         if zoom != 1:
             image = resized(image, (WORKING_WIDTH, max(1, round(image.shape[0] * zoom))))
         # Grey after it was resized: in the other order the cascade finds a twelfth less on one clip.
-        grey = image.copy() if image is frame.image and image.ndim == 2 else luma(image)
+        levels = image.copy() if image is frame.image and image.ndim == 2 else grey(image)
         smallest = max(24, round(self._min_face * zoom))
 
         def scan() -> Sequence[Detection]:
             return _faces(
-                self._scanner, grey, mirrored, (0.0, 0.0), 1 / zoom,
+                self._scanner, levels, mirrored, (0.0, 0.0), 1 / zoom,
                 scaleFactor=SCAN_STEP, minNeighbors=SCAN_NEIGHBORS, minSize=(smallest, smallest),
             )  # fmt: skip
 
@@ -92,11 +93,11 @@ class HaarDetector:
 
 
 def _faces(
-    cascade: cv2.CascadeClassifier, grey: NDArray[np.uint8], mirrored: bool, corner: tuple[float, float], zoom: float,
+    cascade: cv2.CascadeClassifier, levels: NDArray[np.uint8], mirrored: bool, corner: tuple[float, float], zoom: float,
     **how: Any,
 ) -> list[Detection]:  # fmt: skip
-    width = grey.shape[1]
-    found = cascade.detectMultiScale(cv2.flip(grey, 1) if mirrored else grey, **how)
+    width = levels.shape[1]
+    found = cascade.detectMultiScale(cv2.flip(levels, 1) if mirrored else levels, **how)
     return [
         Detection(((width - x - w if mirrored else x) * zoom + corner[0], y * zoom + corner[1], w * zoom, h * zoom))
         for x, y, w, h in found

@@ -9,6 +9,10 @@ from fer_edge.records import Box, Detection, Track
 SURE_SCORE = 0.8
 """A detector that is so sure of a face is believed at once."""
 
+OUTAGE_S = 3.0
+"""So long without a frame, and three times as long as the time between the two before, is an outage: whoever is
+there behind it need not be who was there before."""
+
 
 class Tracker:
     """Greedy matching by overlap with constant-velocity prediction (after SORT, Bewley et al. 2016).
@@ -27,6 +31,8 @@ class Tracker:
         self._sure_score = sure_score
         self._states: list[_State] = []
         self._next_id = 1
+        self._newest: float | None = None
+        self._interval = float("inf")
 
     def update(self, detections: Sequence[Detection], captured: float) -> list[Track]:
         """Tracks seen in this frame, in order of their ids.
@@ -35,6 +41,10 @@ class Tracker:
             detections: of one frame.
             captured: monotonic time of that frame, seconds.
         """
+        self._forget_after_outage(captured)
+        if self._newest is not None:
+            self._interval = captured - self._newest
+        self._newest = captured
         pairs = sorted(
             (
                 (overlap(state.predict(captured), detection.box), s, d)
@@ -67,6 +77,7 @@ class Tracker:
 
     def expected(self, captured: float) -> list[Detection]:
         """The faces of the newest frame where they should be at `captured` (monotonic seconds)."""
+        self._forget_after_outage(captured)
         return [
             Detection(state.predict(captured), state.detection.score, predicted=True)
             for state in self._states
@@ -80,6 +91,10 @@ class Tracker:
     def alive(self) -> set[int]:
         """Ids of the tracks that may be seen again."""
         return {state.id for state in self._states if state.id}
+
+    def _forget_after_outage(self, captured: float) -> None:
+        if self._newest is not None and captured - self._newest > max(OUTAGE_S, 3 * self._interval):
+            self._states = []
 
     def _new_id(self) -> int:
         self._next_id += 1

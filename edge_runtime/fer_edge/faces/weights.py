@@ -53,6 +53,7 @@ def pull_yunet(url: str = YUNET_URL, *, timeout_s: float = 20.0, force: bool = F
     """
     # TLS and HTTP cost a running loop 6 MB and 40 ms that it never uses.
     import urllib.request
+    from http.client import HTTPException
     from urllib.error import URLError
 
     if not url.startswith(("https://", "file://")):
@@ -76,7 +77,7 @@ def pull_yunet(url: str = YUNET_URL, *, timeout_s: float = 20.0, force: bool = F
                 raise DetectorError(
                     f"{url} did not give OpenCV Zoo's {YUNET_FILE} (size or sha256 differ); nothing was installed"
                 )
-    except (URLError, TimeoutError, OSError) as error:
+    except (URLError, TimeoutError, OSError, HTTPException) as error:
         if isinstance(error, DetectorError):
             raise
         reason = getattr(error, "reason", error)

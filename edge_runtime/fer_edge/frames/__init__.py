@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,8 +24,8 @@ def open_source(spec: str, options: SourceOptions) -> FrameSource:
     """Open the source that `spec` names.
 
     Args:
-        spec: `auto`, `picamera2` or `picamera2:N`, `N` or `/dev/videoN` (V4L2), a video file, an image
-            file, a folder of stills, a network URL, or `demo`.
+        spec: `auto`, `picamera2` or `picamera2:N`, `N`, `/dev/videoN` or a link to it below /dev/v4l (V4L2), a
+            video file, an image file, a folder of stills, a network URL, or `demo`.
         options: what is asked of it.
 
     Raises:
@@ -35,9 +36,15 @@ def open_source(spec: str, options: SourceOptions) -> FrameSource:
     if spec == "auto":
         spec = _auto()
     kind = next(kind for kind in _KINDS if kind.claims(spec))
+    opened = kind.open
+    if opened is _v4l2:
+        from fer_edge.frames import devices
+
+        # Asked for while it is there: unplugged and plugged in again, it may get another number.
+        opened = functools.partial(_v4l2, others=devices.lasting_names(_node(spec)))
 
     def open_one() -> FrameSource:
-        source = kind.open(spec, options)
+        source = opened(spec, options)
         if not options.rotate and not options.flip and options.roi is None:
             return source
         from fer_edge.frames.transform import Transformed
@@ -109,10 +116,14 @@ def _picamera2(spec: str, options: SourceOptions) -> FrameSource:
     return Picamera2Camera(int(spec.partition(":")[2] or 0), options)
 
 
-def _v4l2(spec: str, options: SourceOptions) -> FrameSource:
+def _v4l2(spec: str, options: SourceOptions, others: Sequence[Path] = ()) -> FrameSource:
     from fer_edge.frames.v4l2 import V4L2Camera
 
-    return V4L2Camera(Path(f"/dev/video{spec.removeprefix('/dev/video')}"), options)
+    return V4L2Camera(_node(spec), options, others=others)
+
+
+def _node(spec: str) -> Path:
+    return Path(f"/dev/video{spec}" if spec.isdecimal() else spec)
 
 
 def _demo(spec: str, options: SourceOptions) -> FrameSource:
@@ -152,7 +163,7 @@ def _matches(pattern: str) -> Callable[[str], object]:
 # The first that claims a spec opens it; OpenCV and the camera libraries are loaded only then.
 _KINDS = (
     _Kind(_matches(r"picamera2(:\d{1,3})?"), _picamera2, comes_back=True),
-    _Kind(_matches(r"(/dev/video)?\d{1,3}"), _v4l2, comes_back=True),
+    _Kind(_matches(r"(/dev/video)?\d{1,3}|/dev/v4l/by-(id|path)/[^/]+"), _v4l2, comes_back=True),
     _Kind(_matches("demo"), _demo),
     _Kind(_matches(r"(?i:rtsps?|rtmp|https?|udp|tcp)://[^/].*"), _network, comes_back=True),
     # Path.exists raises where a name is too long or a folder is locked.
@@ -160,8 +171,8 @@ _KINDS = (
 )
 
 _ACCEPTED = (
-    "auto, picamera2[:N], a camera number or /dev/videoN, a video file, a picture, a folder of pictures, "
-    "an rtsp://, rtmp://, http://, udp:// or tcp:// address, or demo"
+    "auto, picamera2[:N], a camera number, /dev/videoN or a link in /dev/v4l, a video file, a picture, a folder of "
+    "pictures, an rtsp://, rtmp://, http://, udp:// or tcp:// address, or demo"
 )
 
 

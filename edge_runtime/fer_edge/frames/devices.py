@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -10,6 +11,8 @@ from pathlib import Path
 
 DEV = Path("/dev")
 SYS = Path("/sys/class/video4linux")
+LINKS = DEV / "v4l"
+"""Where udev keeps names of cameras that do not change with the order in which they were plugged in."""
 
 # linux/videodev2.h; struct v4l2_capability is driver[16], card[32], bus_info[32], version,
 # capabilities, device_caps, reserved[3].
@@ -44,6 +47,18 @@ def devices(dev: Path = DEV, sys: Path = SYS) -> list[Device]:
     nodes = [(int(path.name[5:]), path) for path in dev.glob("video*") if path.name[5:].isdecimal()]
     found = (probe(path, sys) for _, path in sorted(nodes))
     return [device for device in found if device.captures is not False]
+
+
+def lasting_names(node: Path, links: Path = LINKS) -> tuple[Path, ...]:
+    """udev's names of a node, that of its port before that of its model: by them a camera is found under a new number.
+
+    A camera that falls off the bus while it is open comes back under another one, since its own is not free yet.
+    """
+    found: list[Path] = []
+    for kind in ("by-path", "by-id"):
+        with contextlib.suppress(OSError):
+            found += sorted(link for link in (links / kind).iterdir() if link.resolve() == node.resolve())
+    return tuple(found)
 
 
 def probe(path: Path, sys: Path = SYS) -> Device:

@@ -58,9 +58,11 @@ class LiveCapture(abc.ABC):
     Attributes:
         name: what frames say as their source.
         dropped: frames that arrived and were replaced by a newer one before they were read.
+        interval_s: time between two frames as it was asked for; so much more patience there is.
     """
 
     hung_s = HUNG_S
+    interval_s = 0.0
 
     def __init__(self, name: str, *, open_timeout_s: float) -> None:
         """Open it; at most `open_timeout_s` seconds.
@@ -190,12 +192,13 @@ class LiveCapture(abc.ABC):
             picture = self._take(capture) if grabbed and not repeated else None
             self._entered = None
             if picture is not None:
-                delivered, patience_s, last = picture.captured, GRACE_S, stamp
+                delivered, patience_s, last = picture.captured, GRACE_S + self.interval_s, stamp
                 self._hand_over(picture)
                 continue
             silent_s = time.monotonic() - delivered
-            if repeated and silent_s > FROZEN_S:
-                raise SourceError(f"{self.name} has repeated one frame for {FROZEN_S:g} s; {self._advice()}")
+            frozen_s = FROZEN_S + self.interval_s
+            if repeated and silent_s > frozen_s:
+                raise SourceError(f"{self.name} has repeated one frame for {frozen_s:g} s; {self._advice()}")
             if not repeated and silent_s > patience_s:
                 raise SourceError(f"{self.name} stopped delivering frames; {self._advice()}")
             time.sleep(_RETRY_S)

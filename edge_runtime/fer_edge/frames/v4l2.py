@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -22,20 +23,29 @@ _log = logging.getLogger(__name__)
 class V4L2Camera(LiveCapture):
     """A camera at a /dev/video node; frames are (height, width, 3) BGR, or luma from grey cameras."""
 
-    def __init__(self, path: Path, options: SourceOptions) -> None:
+    def __init__(self, path: Path, options: SourceOptions, *, others: Sequence[Path] = ()) -> None:
         """Open it, asking for Motion-JPEG and the options' size and frames per second.
+
+        Args:
+            path: the node, or a link to it.
+            options: what is asked of it.
+            others: lasting names of the same camera; the first that is there is opened instead of `path`.
 
         Raises:
             SourceError: it is absent, not permitted, busy, or no camera.
         """
         self._path = path
         self._options = options
+        self._others = others
+        if options.fps is not None:
+            self.interval_s = 1 / options.fps
         super().__init__(str(path), open_timeout_s=OPEN_TIMEOUT_S)
 
     def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(str(self._path), cv2.CAP_V4L2)
+        path = next((other for other in self._others if other.exists()), self._path)
+        capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_V4L2)
         if not capture.isOpened():
-            raise SourceError(open_failure(self._path))
+            raise SourceError(open_failure(path))
         size = self._options.camera_size
         # Raw frames fill a USB 2 bus; a camera that has no Motion-JPEG stays at what it has.
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
@@ -54,7 +64,7 @@ class V4L2Camera(LiveCapture):
         return capture.get(cv2.CAP_PROP_POS_MSEC) or None
 
     def _advice(self) -> str:
-        if not self._path.exists():
+        if not any(path.exists() for path in (self._path, *self._others)):
             return "it was unplugged; plug it in again"
         return "check its cable and power, unplug it and plug it in again"
 

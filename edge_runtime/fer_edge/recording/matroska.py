@@ -72,7 +72,8 @@ class MatroskaWriter:
 
         Args:
             jpeg: the picture.
-            time: when it was taken, seconds since the epoch; a clock that was set back is not followed.
+            time: when it was taken, seconds on a clock that runs on from `began`; each picture is at least a
+                millisecond after the one before.
 
         Raises:
             OSError: it cannot be written; the file still ends with a whole picture.

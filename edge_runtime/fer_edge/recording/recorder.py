@@ -33,7 +33,12 @@ JPEG_QUALITY = 90
 CLOSE_S = 1.0
 """How long closing waits for what is pending, seconds."""
 
-_ADVICE = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space", errno.ENOENT: "make its folder first"}
+_ADVICE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.ENOENT: "make its folder first",
+    errno.EACCES: "choose a folder that this user may write to; a service may not write below /home",
+}
 
 
 @dataclass(slots=True)
@@ -41,6 +46,7 @@ class _Picture:
     image: NDArray[np.uint8]
     offset: tuple[int, int]
     time: float
+    captured: float
     result: FrameResult
 
 
@@ -61,13 +67,17 @@ class Recorder(Closing):
     """
 
     def __init__(self, path: Path, *, is_annotated: bool, labels: tuple[str, ...]) -> None:
-        self.path = _free_name(path)
+        self.path = path
         self._style = "annotated" if is_annotated else "plain"
         self._colours = label_colours(labels)
         self._frames = self._dropped = self._bytes = 0
         self._pictures: queue.Queue[_Picture | None] = queue.Queue(CAPACITY)
-        if not self.path.absolute().parent.is_dir():
-            raise self._sentence(FileNotFoundError(errno.ENOENT, "No such file or directory"))
+        try:
+            self.path = _free_name(path)
+            if not self.path.absolute().parent.is_dir():
+                raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+        except OSError as error:
+            raise self._sentence(error) from error
         self._thread = threading.Thread(target=self._work, name="recording", daemon=True)
         self._thread.start()
         _log.warning("recording what is seen into %s (%s)", self.path, self._style)
@@ -87,7 +97,7 @@ class Recorder(Closing):
         """Copy one frame for the recording; never raises."""
         if self._failure is not None:
             return
-        picture = _Picture(frame.image.copy(), frame.offset, frame.time, result)
+        picture = _Picture(frame.image.copy(), frame.offset, frame.time, frame.captured, result)
         while self._failure is None:
             try:
                 self._pictures.put(picture, block=not frame.live, timeout=0.1)
@@ -111,18 +121,22 @@ class Recorder(Closing):
 
     def _work(self) -> None:
         writer: MatroskaWriter | None = None
-        size = (0, 0)
+        size, shift = (0, 0), 0.0
         try:
             while (picture := self._pictures.get()) is not None:
                 image = picture.image
                 if writer is None:
                     size = (image.shape[1], image.shape[0])
                     writer = MatroskaWriter(self.path, size=size, began=picture.time)
-                writer.write(self._encoded(picture, size), picture.time)
+                    # The film begins by the wall clock and goes on by one that nobody sets.
+                    shift = picture.time - picture.captured
+                writer.write(self._encoded(picture, size), picture.captured + shift)
                 self._frames += 1
                 self._bytes = writer.bytes
         except OSError as error:
             self._fail(error)
+        except Exception as error:  # whatever it is, the loop has to hear of it rather than wait for this thread
+            self._fail(OSError(0, f"{type(error).__name__}: {error}"))
         finally:
             if writer is not None:
                 try:
@@ -137,7 +151,8 @@ class Recorder(Closing):
         if (image.shape[1], image.shape[0]) != size:
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).view(np.uint8)
         encoded, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        assert encoded, f"OpenCV encodes no JPEG of {image.shape}"
+        if not encoded:
+            raise OSError(errno.EINVAL, f"OpenCV makes no JPEG of {image.shape[1]}x{image.shape[0]} pixels")
         return data.tobytes()
 
     def _fail(self, error: OSError) -> None:

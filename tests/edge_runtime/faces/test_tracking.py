@@ -46,6 +46,22 @@ def test_a_single_false_detection_never_gets_an_id() -> None:
     assert track.id == 1
 
 
+def test_whoever_is_there_after_an_outage_is_somebody_new() -> None:
+    tracker = Tracker(sightings=1)
+    for n in range(3):
+        (before,) = tracker.update([face(10)], n * FRAME_S)
+    assert tracker.expected(3 * FRAME_S)
+    assert tracker.expected(3600.0) == []
+    (after,) = tracker.update([face(10)], 3600.0)
+    assert after.id != before.id
+
+
+def test_a_camera_that_takes_its_time_has_no_outages() -> None:
+    tracker = Tracker(sightings=2)
+    ids = [track.id for n in range(6) for track in tracker.update([face(10)], n * 10.0)]
+    assert ids == [1] * 5
+
+
 def test_an_id_survives_a_brief_occlusion_but_not_a_long_one() -> None:
     tracker = Tracker(sightings=1, misses=5)
     (first,) = tracker.update([face(10)], 0.0)

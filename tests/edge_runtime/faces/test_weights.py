@@ -59,9 +59,10 @@ def test_only_https_and_file_are_fetched(url: str) -> None:
         weights.pull_yunet(url)
 
 
-def test_an_unreachable_server_is_one_sentence() -> None:
+@pytest.mark.parametrize("url", ["https://127.0.0.1:9/x.onnx", "https://127.0.0.1:9/a b", "https://127.0.0.1:x/"])
+def test_an_unreachable_server_is_one_sentence(url: str) -> None:
     with pytest.raises(DetectorError, match="could not be fetched"):
-        weights.pull_yunet("https://127.0.0.1:9/x.onnx", timeout_s=2)
+        weights.pull_yunet(url, timeout_s=2)
 
 
 def test_the_services_state_directory_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,11 @@ def test_numbers_and_nodes_are_v4l2(spec: str) -> None:
         open_source(spec, SourceOptions())
 
 
+def test_udevs_names_of_cameras_are_v4l2_even_while_they_are_absent() -> None:
+    with pytest.raises(SourceError, match="there is no camera at /dev/v4l/by-id/usb-C270; plug it in"):
+        open_source("/dev/v4l/by-id/usb-C270", SourceOptions())
+
+
 @pytest.fixture
 def no_picamera2(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", None)

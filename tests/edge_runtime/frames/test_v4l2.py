@@ -5,11 +5,12 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 
 from fer_edge.contract.errors import SourceError
 from fer_edge.frames import SourceOptions
-from fer_edge.frames.devices import Device, delivers_frames, devices, probe
+from fer_edge.frames.devices import Device, delivers_frames, devices, lasting_names, probe
 from fer_edge.frames.v4l2 import V4L2Camera, open_failure
 
 VIDEO_CAPTURE, META_CAPTURE, IO_MC, M2M_MPLANE, STREAMING, DEVICE_CAPS = (
@@ -67,6 +68,53 @@ def test_nodes_are_listed_by_number_and_those_that_are_no_cameras_left_out(
         Device(dev / "video0", "Camera 0", None),
         Device(dev / "video10", "Camera 10", None),
     ]
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """A folder as /dev: two nodes, and udev's links to them."""
+    for number in (0, 1):
+        (tmp_path / f"video{number}").touch()
+    for link, node in (
+        ("by-id/usb-C270-video-index0", "video0"),
+        ("by-path/pci-usb-0:1:1.0-video-index0", "video0"),
+        ("by-path/pci-usb-0:2:1.0-video-index0", "video1"),
+    ):
+        path = tmp_path / "v4l" / link
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(tmp_path / node)
+    return tmp_path
+
+
+def test_a_cameras_lasting_names_are_those_of_its_port_and_its_model(linked: Path) -> None:
+    names = lasting_names(linked / "video0", linked / "v4l")
+    assert [name.name for name in names] == ["pci-usb-0:1:1.0-video-index0", "usb-C270-video-index0"]
+    assert lasting_names(linked / "video2", linked / "v4l") == ()
+    assert lasting_names(linked / "video0", linked / "absent") == ()
+
+
+def test_a_camera_that_comes_back_under_another_number_is_found(linked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Refused:
+        def __init__(self, path: str, _: int) -> None:
+            asked.append(path)
+
+        def isOpened(self) -> bool:  # noqa: N802
+            return False
+
+        def release(self) -> None:
+            pass
+
+    names = lasting_names(linked / "video0", linked / "v4l")
+    monkeypatch.setattr(cv2, "VideoCapture", Refused)
+    for name in names:
+        name.unlink()
+        name.symlink_to(linked / "video7")
+    (linked / "video0").rename(linked / "video7")
+    with pytest.raises(SourceError):
+        V4L2Camera(linked / "video0", SourceOptions(), others=names)
+    assert asked == [str(linked / "video7")]
 
 
 def test_an_absent_camera_is_named(tmp_path: Path) -> None:

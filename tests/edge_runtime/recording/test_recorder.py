@@ -83,15 +83,26 @@ def test_a_clip_is_recorded_by_its_own_clock_and_completely(tmp_path: Path) -> N
     assert times == pytest.approx([number / 25 for number in range(60)], abs=0.0011)
 
 
-def test_a_clock_that_is_set_back_keeps_the_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jump_s", [-3600.0, 259_200.0])
+def test_a_clock_that_is_set_leaves_the_film_as_long_as_it_was(tmp_path: Path, jump_s: float) -> None:
     path = tmp_path / "clip.mkv"
     with recorder(path) as opened:
-        for at in (5.0, 5.1, 1.0, 1.1):
+        for number in range(6):
+            seen = frame(at=number / 10)
+            opened.take(replace(seen, time=seen.time + (jump_s if number > 2 else 0.0)), result())
+            time.sleep(0.01)
+    assert [at for at, _ in film(path)] == pytest.approx([number / 10 for number in range(6)], abs=0.0011)
+    assert recorded_at(path) == pytest.approx(BEGAN, abs=0.0011)
+
+
+def test_two_frames_of_one_moment_keep_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    with recorder(path) as opened:
+        for at in (5.0, 5.0, 4.9):
             opened.take(frame(at=at), result())
             time.sleep(0.01)
     times = [at for at, _ in film(path)]
-    assert len(times) == 4
-    assert times == sorted(set(times))
+    assert len(times) == 3 and times == sorted(set(times))
 
 
 def test_frames_of_another_size_are_fitted(tmp_path: Path) -> None:
@@ -111,6 +122,29 @@ def test_a_file_that_exists_is_left_alone(tmp_path: Path) -> None:
         assert opened.path == tmp_path / name
         assert film(tmp_path / name)
     assert path.read_bytes() == b"mine"
+
+
+def test_a_name_that_no_folder_takes_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(PublishError, match=r"File name too long.*choose another file"):
+        recorder(tmp_path / f"{'x' * 300}.mkv")
+
+
+@pytest.mark.parametrize("fault", [cv2.error("odd"), MemoryError("none left")])
+def test_whatever_stops_the_thread_is_said_and_does_not_stop_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def fails(*arguments: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(cv2, "imencode", fails)
+    with pytest.raises(PublishError, match=type(fault).__name__), recorder(tmp_path / "clip.mkv") as opened:
+        for number in range(20):  # More than may wait; those of a file are waited for.
+            opened.take(frame(at=number / 30, name=f"a.mkv#{number}"), result())
+
+
+def test_a_picture_too_large_for_jpeg_ends_the_recording_with_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(PublishError, match="no JPEG of 70000x2"), recorder(tmp_path / "clip.mkv") as opened:
+        opened.take(frame(size=(70_000, 2), name="wide.png"), result())
 
 
 def test_a_missing_folder_is_refused_at_once(tmp_path: Path) -> None:
