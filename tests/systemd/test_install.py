@@ -228,12 +228,15 @@ def test_forgetting_uses_the_services_own_environment(root: Path) -> None:
     (root / "etc/credstore/fer-edge.mqtt_password").touch()
     (root / "etc/fer-edge").mkdir()
     (root / "etc/fer-edge/environment").write_text(
-        '# comment\nFER_EDGE_MQTT_USER="kit chen"\nPATH=/x\n'
+        '# comment\nFER_EDGE_MQTT_USER="kit chen"\nPATH=/x\nFER_EDGE_DEVICE=Living room\n'
+        "FER_EDGE_MQTT_PASSWORD=it's\n"
         "FER_EDGE_MQTT_KEY=/run/credentials/fer-edge.service/mqtt_key\n"
     )
     assert systemd.service_environment("fer-edge.service", root) == {
         "FER_EDGE_MQTT_PASSWORD_FILE": str(root / "etc/credstore/fer-edge.mqtt_password"),
         "FER_EDGE_MQTT_USER": "kit chen",
+        "FER_EDGE_DEVICE": "Living room",
+        "FER_EDGE_MQTT_PASSWORD": "it's",
         "FER_EDGE_MQTT_KEY": str(root / "etc/credstore/fer-edge.mqtt_key"),
     }
 

@@ -8,7 +8,6 @@ import re
 import secrets
 import socket
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 
 from fer_edge.contract.errors import ConfigError, PublishError
 from fer_edge.preview.http import Request
@@ -38,9 +37,14 @@ class Address:
             ConfigError: it is none of these.
         """
         host, colon, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        try:
+            host.encode("idna")  # as connecting does
+        except UnicodeError:
+            colon = ""
         if not colon or not (port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) < 65536):
             raise ConfigError(f"preview address {text!r} is not ADDR:PORT, such as 127.0.0.1:8808 or :8808")
-        return cls(host.removeprefix("[").removesuffix("]"), int(port))
+        return cls(host, int(port))
 
     @property
     def loopback(self) -> bool:
@@ -141,11 +145,9 @@ def own_ip(family: socket.AddressFamily = socket.AF_INET) -> str | None:
 
 
 def _cookie(request: Request, name: str) -> str:
-    try:
-        found = SimpleCookie(request.headers.get("cookie", "")).get(name)
-    except CookieError:
-        return ""
-    return found.value if found else ""
+    # http.cookies gives up at the first that is not clean, and those of all ports of a host come together.
+    pairs = (part.strip().partition("=") for part in request.headers.get("cookie", "").split(";"))
+    return next((value for key, _, value in pairs if key == name), "")
 
 
 def _own_names() -> set[str]:

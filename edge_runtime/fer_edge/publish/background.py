@@ -7,6 +7,7 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from fer_edge.contract.errors import PublishError
@@ -20,6 +21,9 @@ CAPACITY = 64
 
 CLOSE_S = 1.0
 """How long closing waits for what is pending, seconds."""
+
+DRAIN_S = 0.02
+"""How often it is looked whether everything is delivered, seconds."""
 
 RETRY_S = 1.0
 """Pause before the first further attempt, seconds; doubled before each one after it."""
@@ -74,20 +78,24 @@ class BackgroundSink:
         threads: how many events are worked on at a time; with more than one their order is open.
         retries: further attempts at an event for which they may help.
         limit_s: how long one attempt may rightly take, seconds.
+        abandon: called where closing waits no longer, while the worker still works.
     """
 
     def __init__(
-        self, sink: Worker, *, lossy: bool = False, threads: int = 1, retries: int = 0, limit_s: float = 0.0
-    ) -> None:
+        self, sink: Worker, *, lossy: bool = False, threads: int = 1, retries: int = 0, limit_s: float = 0.0,
+        abandon: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
         self.name, self.every_frame = sink.name, sink.every_frame
         self._sink, self._lossy, self._retries, self._limit_s = sink, lossy, retries, limit_s
+        self._abandon = abandon
+        self._abandoned = False
         self._events: queue.Queue[Event | None] = queue.Queue(CAPACITY)
         self._failure: Exception | None = None
         self._closing = threading.Event()
         self._counting = threading.Lock()
-        self._delivered = self._dropped = self._refused = 0
+        self._taken = self._delivered = self._dropped = self._refused = 0
         self._in_hand = 0
-        self._progress = time.monotonic()
+        self._progress = self._rests_until = time.monotonic()
         self._troubled = False
         self._left = threads
         self._threads = [
@@ -107,6 +115,7 @@ class BackgroundSink:
         while True:
             try:
                 self._events.put(event, block=waits, timeout=0.1)
+                self._taken += 1
                 return
             except queue.Full:
                 # A worker that failed meanwhile takes nothing any more.
@@ -119,7 +128,7 @@ class BackgroundSink:
         queued, now = self._events.qsize(), time.monotonic()
         with self._counting:
             resting = not (queued or self._in_hand)
-            rightly = now - self._progress < self._limit_s
+            rightly = now - max(self._progress, self._rests_until) < self._limit_s
             return SinkHealth(
                 name=self.name,
                 queued=queued,
@@ -128,6 +137,11 @@ class BackgroundSink:
                 refused=self._refused,
                 last_progress=now if resting or rightly else self._progress,
             )
+
+    def drain(self) -> None:
+        """Wait until everything is delivered, as events of a file do, unless this sink is `lossy` or has failed."""
+        while not self._lossy and self._failure is None and self._unfinished():
+            time.sleep(DRAIN_S)
 
     def close(self) -> None:
         """Wait up to a second for what is pending.
@@ -144,12 +158,18 @@ class BackgroundSink:
             for thread in self._threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
             if any(thread.is_alive() for thread in self._threads):
+                self._abandoned = True
+                self._abandon()
                 _log.warning("%s did not take the last %d events within a second", self.name, self._events.qsize())
             if self._dropped:
                 _log.warning("%s was too slow for %d events, which were dropped", self.name, self._dropped)
             if self._refused:
                 _log.warning("%s did not take %d events", self.name, self._refused)
         self._raise_failure()
+
+    def _unfinished(self) -> bool:
+        with self._counting:
+            return self._taken > self._delivered + self._dropped + self._refused
 
     def _drop_oldest(self) -> None:
         with contextlib.suppress(queue.Empty):
@@ -164,7 +184,7 @@ class BackgroundSink:
 
     def _work(self) -> None:
         try:
-            while (event := self._events.get()) is not None:
+            while (event := self._events.get()) is not None and not self._abandoned:
                 self._begin()
                 delivered = self._delivered_somehow(event)
                 with self._counting:
@@ -194,7 +214,12 @@ class BackgroundSink:
                 if not self._troubled:
                     self._troubled = True
                     _log.warning("%s %s; this is said once until an event gets through", self.name, error)
-                if not error.again or attempt == self._retries or self._closing.wait(RETRY_S * 2**attempt):
+                if not error.again or attempt == self._retries:
+                    return False
+                pause_s = RETRY_S * 2**attempt
+                # A server that is away is no standstill of ours.
+                self._rests_until = time.monotonic() + pause_s
+                if self._closing.wait(pause_s):
                     return False
                 self._progress = time.monotonic()
             else:

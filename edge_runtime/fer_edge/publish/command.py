@@ -43,7 +43,10 @@ def open_command(spec: str, context: SinkContext) -> TriggeredSink:
         raise UsageError(f"command {words[0]} of an exec: output is not an executable file; give its whole path")
     sink = CommandSink(words, timeout_s=options["timeout"])
     return TriggeredSink(
-        BackgroundSink(sink, lossy=True, threads=int(options["parallel"]), limit_s=options["timeout"] + 1.0), which
+        BackgroundSink(
+            sink, lossy=True, threads=int(options["parallel"]), limit_s=options["timeout"] + 1.0, abandon=sink.kill
+        ),
+        which,
     )
 
 
@@ -97,7 +100,10 @@ class CommandSink:
             raise UndeliveredError(f"ended with {code}", again=False)
 
     def close(self) -> None:
-        """Kill what still runs."""
+        """Nothing is kept open between two events."""
+
+    def kill(self) -> None:
+        """Kill what runs; from any thread."""
         with self._guard:
             for process in self._running:
                 _kill(process)

@@ -38,18 +38,21 @@ def open_file(spec: str, context: SinkContext) -> EventSink:
         UsageError: the path is missing or an option is wrong.
         PublishError: the file cannot be opened for writing.
     """
+    path, max_bytes, keep = parse_file(spec)
+    return BackgroundSink(FileSink(path, every_frame=context.every_frame, max_bytes=max_bytes, keep=keep))
+
+
+def parse_file(spec: str) -> tuple[Path, int, int]:
+    """Path, size at which it is rotated in bytes, and number of rotated files, of `file:PATH`.
+
+    Raises:
+        UsageError: the path is missing or an option is wrong.
+    """
     path, _, query = spec.removeprefix("file:").partition("?")
     if not path:
         raise UsageError(f"output 'file:' lacks its path; it is written {FORM}")
     options = spec_options(query, FORM, max_mb=(10, range(1, 100_001)), keep=(3, range(1, 1001)))
-    return BackgroundSink(
-        FileSink(
-            Path(path).expanduser(),
-            every_frame=context.every_frame,
-            max_bytes=int(options["max_mb"]) * 1_000_000,
-            keep=int(options["keep"]),
-        )
-    )
+    return Path(path).expanduser(), int(options["max_mb"]) * 1_000_000, int(options["keep"])
 
 
 class FileSink:

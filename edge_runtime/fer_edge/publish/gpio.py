@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from fer_edge.contract.errors import MissingExtraError, PublishError, UsageError
@@ -27,20 +28,29 @@ def open_gpio(spec: str, context: SinkContext) -> GpioSink:
         MissingExtraError: gpiozero is not installed.
         PublishError: the board's pins cannot be used.
     """
+    return GpioSink(*parse_gpio(spec, context.labels))
+
+
+def parse_gpio(spec: str, labels: Collection[str]) -> tuple[str, Rule]:
+    """Pin and rule of `gpio:PIN=LABEL`.
+
+    Raises:
+        UsageError: pin or label are missing, the label does not exist, or the rule is malformed.
+    """
     body, text = rule.split_rule(spec.removeprefix("gpio:"))
-    pin, sign, labels = body.partition("=")
-    if not (pin and sign and labels):
+    pin, _, named = body.partition("=")
+    if not (pin and named):
         raise UsageError(f"a gpio output lacks its pin or its label; it is written {FORM}")
-    which, _ = rule.parse_rule(text, context.labels, FORM)
+    which, _ = rule.parse_rule(text, labels, FORM)
     if which.expressions:
         raise UsageError(f"a gpio output names its labels before the #, not in its rule; it is written {FORM}")
     which = Rule(
-        expressions=rule.parse_labels(labels, context.labels, FORM),
+        expressions=rule.parse_labels(named, labels, FORM),
         confidence=which.confidence,
         dwell_s=which.dwell_s,
         every_s=which.every_s,
     )
-    return GpioSink(pin, which)
+    return pin, which
 
 
 class GpioSink:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from fer_edge.contract.closing import Closing
 from fer_edge.contract.errors import PublishError, ReaderGoneError
+from fer_edge.publish.background import BackgroundSink
 from fer_edge.publish.event import Event
 from fer_edge.publish.health import SinkHealth
 from fer_edge.publish.spec import SinkContext
@@ -49,6 +50,12 @@ class Sinks(Closing):
                 self._leave_out(sink, error)
         return bool(self._sinks)
 
+    def drain(self) -> None:
+        """Wait until the outputs that lose no event of a file have all of them."""
+        for sink in tuple(self._sinks):
+            if isinstance(sink, BackgroundSink):
+                sink.drain()
+
     def health(self) -> tuple[SinkHealth, ...]:
         """The counters of each sink that still works; may be asked from any thread."""
         return tuple(sink.health() for sink in tuple(self._sinks))
@@ -74,6 +81,9 @@ class Sinks(Closing):
         if isinstance(error, ReaderGoneError):
             _log.debug("%s", error)
             return
-        self._failure = self._failure or error
-        if self._sinks:  # the last one's error ends the run and is shown there
+        if self._sinks:
             _log.error("%s; the other outputs go on", error)
+        elif self._failure is not None:
+            _log.error("%s", error)
+        # The first error ends the run and is shown there.
+        self._fail(error, said=bool(self._sinks))

@@ -39,6 +39,7 @@ def open_webhook(spec: str, context: SinkContext) -> TriggeredSink:
     try:
         url = urlsplit(address)
         usable = bool(url.hostname) and url.port != 0 and address.isascii() and address.isprintable()
+        str(url.hostname).encode("idna")  # as connecting does
     except ValueError:
         usable = False
     if not usable or " " in address:
@@ -49,6 +50,8 @@ def open_webhook(spec: str, context: SinkContext) -> TriggeredSink:
             "put a token into a file and name that in FER_EDGE_WEBHOOK_TOKEN_FILE"
         )
     token = read_secret("webhook_token")
+    if token and not (token.isascii() and token.isprintable()):
+        raise ConfigError("the webhook token is not one line of letters, digits and signs; write it so (RFC 6750)")
     if token and url.scheme == "http" and not _is_loopback(str(url.hostname)):
         raise ConfigError(
             f"the webhook token would go to {url.hostname} unencrypted; use https:// or take the token away"
@@ -80,13 +83,15 @@ class WebhookSink:
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
         # TLS and HTTP cost 6 MB, which only those who use them pay.
-        from urllib.request import HTTPRedirectHandler, build_opener
+        from urllib.request import HTTPRedirectHandler, ProxyHandler, build_opener
 
         class NoRedirects(HTTPRedirectHandler):
             def redirect_request(self, *arguments: object) -> None:
                 return None
 
-        self._opener = build_opener(NoRedirects)
+        # What stays on this machine goes through no proxy elsewhere.
+        direct = [ProxyHandler({})] if _is_loopback(str(urlsplit(url).hostname)) else []
+        self._opener = build_opener(NoRedirects, *direct)
 
     def publish(self, event: Event) -> None:
         """Post one event.

@@ -134,15 +134,15 @@ class Recorder(Closing):
                 self._frames += 1
                 self._bytes = writer.bytes
         except OSError as error:
-            self._fail(error)
+            self._end(error)
         except Exception as error:  # whatever it is, the loop has to hear of it rather than wait for this thread
-            self._fail(OSError(0, f"{type(error).__name__}: {error}"))
+            self._end(OSError(0, f"{type(error).__name__}: {error}"))
         finally:
             if writer is not None:
                 try:
                     writer.close()
                 except OSError as error:
-                    self._fail(error)
+                    self._end(error)
 
     def _encoded(self, picture: _Picture, size: tuple[int, int]) -> bytes:
         image = picture.image
@@ -155,9 +155,9 @@ class Recorder(Closing):
             raise OSError(errno.EINVAL, f"OpenCV makes no JPEG of {image.shape[1]}x{image.shape[0]} pixels")
         return data.tobytes()
 
-    def _fail(self, error: OSError) -> None:
+    def _end(self, error: OSError) -> None:
         if self._failure is None:
-            self._failure = self._sentence(error)
+            self._fail(self._sentence(error), said=True)
             _log.error("%s; the run goes on without it", self._failure)
 
     def _sentence(self, error: OSError) -> PublishError:

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from fer_edge.contract import model_file
 from fer_edge.contract.errors import FerError, UsageError
+from fer_edge.contract.secret import read_secret
 from fer_edge.expressions import litert
 from fer_edge.frames import check_source
-from fer_edge.publish import SINKS, SinkContext, open_sink, rule
+from fer_edge.publish import SinkContext, open_sink
 from fer_edge.publish.broker import parse_broker
+from fer_edge.publish.file import parse_file
+from fer_edge.publish.gpio import parse_gpio
 from fer_edge.service import models
 from fer_edge.service.config import Settings, together
 
@@ -60,9 +63,9 @@ def _publish(settings: Settings) -> None:
         if scheme in ("mqtt", "mqtts"):
             parse_broker(spec)
         elif scheme == "file":
-            _file(Path(spec.removeprefix("file:").partition("?")[0]).expanduser())
+            _file(parse_file(spec)[0])
         elif scheme == "gpio":
-            rule.parse_rule(rule.split_rule(spec)[1], labels, SINKS["gpio"].form)
+            parse_gpio(spec, labels)
         elif spec != "-":
             # Nothing is sent and nothing is run before the first event.
             open_sink(spec, context).close()
@@ -89,10 +92,29 @@ def _record(settings: Settings) -> None:
     _file(path)
 
 
+def _preview(settings: Settings) -> None:
+    if not settings.preview:
+        return
+    from fer_edge.preview.access import Access, Address
+
+    loopback = Address.parse(settings.preview).loopback
+    Access(loopback=loopback, name=settings.preview_name, token=read_secret("preview_token"))
+
+
+def _metrics(settings: Settings) -> None:
+    if not settings.metrics:
+        return
+    from fer_edge.service.metrics import check_address
+
+    check_address(settings.metrics, token=read_secret("metrics_token"))
+
+
 _CHECKS: dict[str, Callable[[Settings], None]] = {
     "source": _source,
     "model": _model,
     "publish": _publish,
     "record": _record,
+    "preview": _preview,
+    "metrics": _metrics,
 }
 """By the setting they look at."""

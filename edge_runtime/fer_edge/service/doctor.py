@@ -338,6 +338,12 @@ def _reached(what: str, name: str, host: str, port: int, otherwise: str) -> Find
     import socket
 
     try:
+        host.encode("idna")
+    except UnicodeError:
+        host = ""
+    if not host:
+        return Finding("stop", what, "the address names no usable host and port", "write it as SCHEME://HOST[:PORT]/…")
+    try:
         with socket.create_connection((host, port), ANSWER_S):
             return Finding("ok", what, f"{name} answers")
     except OSError as error:
@@ -355,8 +361,12 @@ def _device(source: str) -> str:
 
 
 def _address(url: str, ports: dict[str, int]) -> tuple[str, int]:
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.port or ports.get(parts.scheme, 0)
+    try:
+        parts = urlsplit(url)
+        return parts.hostname or "", parts.port or ports.get(parts.scheme, 0)
+    except ValueError:
+        # Not its text: what looks like a port may be half of a password.
+        return "", 0
 
 
 def _on_raspberry_pi(root: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import logging
+import socket
 import threading
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -162,6 +163,24 @@ class Metrics:
         yield from families.values()
 
 
+def check_address(address: str, *, token: str | None) -> Address:
+    """Where metrics are served: ADDR:PORT.
+
+    Raises:
+        ConfigError: the address is none, or lies beyond loopback and there is no token.
+    """
+    try:
+        where = Address.parse(address)
+    except ConfigError as error:
+        raise ConfigError(f"metrics address {address!r} is not ADDR:PORT, such as 127.0.0.1:9808") from error
+    if not where.loopback and not token:
+        raise ConfigError(
+            f"metrics at {address} could be read by others; put a token into a file and name that in "
+            "FER_EDGE_METRICS_TOKEN_FILE, or listen on 127.0.0.1"
+        )
+    return where
+
+
 class MetricsServer:
     """Answers GET /metrics, one request at a time, in a thread of its own.
 
@@ -182,15 +201,7 @@ class MetricsServer:
     """
 
     def __init__(self, address: str, registry: CollectorRegistry, *, token: str | None) -> None:
-        try:
-            where = Address.parse(address)
-        except ConfigError as error:
-            raise ConfigError(f"metrics address {address!r} is not ADDR:PORT, such as 127.0.0.1:9808") from error
-        if not where.loopback and not token:
-            raise ConfigError(
-                f"metrics at {address} could be read by others; put a token into a file and name that in "
-                "FER_EDGE_METRICS_TOKEN_FILE, or listen on 127.0.0.1"
-            )
+        where = check_address(address, token=token)
         try:
             listener = where.listen()
         except PublishError as error:
@@ -216,6 +227,22 @@ def _handler(registry: CollectorRegistry, token: str | None) -> type[BaseHTTPReq
     class Handler(BaseHTTPRequestHandler):
         server_version, sys_version = f"fer-edge/{__version__}", ""
         timeout = REQUEST_S
+
+        def setup(self) -> None:
+            # The timeout is that of each read: a client that drips would keep everybody else out.
+            self._limit = threading.Timer(REQUEST_S, self._hang_up)
+            self._limit.daemon = True
+            self._limit.start()
+            super().setup()
+
+        def finish(self) -> None:
+            self._limit.cancel()
+            with contextlib.suppress(OSError):
+                super().finish()
+
+        def _hang_up(self) -> None:
+            with contextlib.suppress(OSError):
+                self.request.shutdown(socket.SHUT_RDWR)
 
         def do_GET(self) -> None:
             if token is not None and not self._knows(token):

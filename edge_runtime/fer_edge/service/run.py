@@ -82,7 +82,7 @@ def run(settings: Settings, *, opens_page: bool = False) -> int:
         supervisor.watch(loop, source, sinks.health, swap.poll)
         # The last that is entered is the first that ends: from here on the end has a deadline.
         stack.push(supervisor.ending)
-        frames = 0
+        frames, result = 0, None
         with contextlib.suppress(Interrupted):
             for result in loop.results(stop.event):
                 with stop.ends_waiting(result):
@@ -95,6 +95,10 @@ def run(settings: Settings, *, opens_page: bool = False) -> int:
                 frames += 1
                 if not wanted or frames == settings.max_frames:
                     break
+            if result is not None:
+                # A file's events are read completely, its last ones too.
+                with stop.ends_waiting(result):
+                    sinks.drain()
     # Now the outputs have said their last.
     log.info("run %s: %d frames, %d dropped, %d failures", context.run, frames, loop.dropped, loop.failures)
     return 0

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -197,7 +196,9 @@ def service_environment(unit: str, root: Path = Path("/")) -> dict[str, str]:
     for line in lines:
         name, _, value = line.strip().partition("=")
         if name.startswith(config.ENVIRONMENT_PREFIX):
-            value = "".join(shlex.split(value))
+            # As systemd.exec(5) reads EnvironmentFile=: one pair of quotes around the whole is no part of the value.
+            if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+                value = value[1:-1]
             environment[name] = value.replace(f"/run/credentials/{unit}/", f"{secrets}/fer-edge.")
     return environment
 

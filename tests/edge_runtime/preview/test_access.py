@@ -72,6 +72,8 @@ def test_beyond_loopback_a_token_is_needed_in_the_address_or_in_the_cookie() -> 
     assert not access.admits(request(), "c")
     assert access.admits(request(query={"token": TOKEN}), "c")
     assert access.admits(request(cookie=f"other=1; c={TOKEN}"), "c")
+    for others in ('prefs={"a":1}', "n=J\xf6rg", "flag", "="):
+        assert access.admits(request(cookie=f"{others}; c={TOKEN}"), "c"), "of another program on another port"
     for wrong in ("", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "é" * 16):
         assert not access.admits(request(query={"token": wrong}), "c")
         assert not access.admits(request(cookie=f"c={wrong}"), "c")

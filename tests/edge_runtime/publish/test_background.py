@@ -183,6 +183,52 @@ def test_a_lossy_sink_never_waits_for_a_file_either() -> None:
     sink.close()
 
 
+def test_a_files_last_events_are_waited_for_however_slow_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "CLOSE_S", 0.05)
+
+    class Slow(Recorder):
+        def publish(self, event: Event) -> None:
+            time.sleep(0.02)
+            self.taken.append(event.result.seq)
+
+    slow = Slow()
+    sink = BackgroundSink(slow)
+    for seq in range(30):
+        sink.publish(event(seq, name=f"clip.mkv#{seq}"))
+    sink.drain()
+    assert slow.taken == list(range(30))
+    sink.close()
+
+
+def test_nobody_waits_for_a_sink_that_failed_or_may_lose_events() -> None:
+    failed = Recorder(fails_at=0)
+    failed.gate.set()
+    sink = BackgroundSink(failed)
+    sink.publish(event(0))
+    sink.drain()
+    with pytest.raises(PublishError):
+        sink.close()
+    away = Recorder()
+    lossy = BackgroundSink(away, lossy=True)
+    lossy.publish(event(0))
+    lossy.drain()
+    assert away.taken == []
+    away.gate.set()
+    lossy.close()
+
+
+def test_a_worker_that_is_given_up_on_is_told_and_begins_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "CLOSE_S", 0.1)
+    recorder = Recorder()
+    sink = BackgroundSink(recorder, abandon=recorder.gate.set)
+    for seq in range(3):
+        sink.publish(event(seq))
+    until(lambda: sink.health().queued == 2, "the first is in hand")
+    sink.close()
+    until(lambda: recorder.closed == 1, "its thread has ended")
+    assert recorder.taken == [0]
+
+
 def test_several_threads_work_at_a_time_and_the_sink_is_closed_once() -> None:
     barrier = threading.Barrier(4)
 
@@ -214,6 +260,15 @@ def test_health_tells_work_from_rest_and_standstill() -> None:
     recorder.gate.set()
     until(lambda: sink.health().delivered == 2, "both are delivered")
     assert sink.health().last_progress > stuck
+    sink.close()
+
+
+def test_the_pause_before_another_attempt_is_no_standstill(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "RETRY_S", 3600.0)
+    sink = BackgroundSink(Moody(100), retries=9, limit_s=0.2)
+    sink.publish(event(0))
+    time.sleep(0.5)
+    assert time.monotonic() - sink.health().last_progress < 0.2, "a server that is away is no reason to end the run"
     sink.close()
 
 

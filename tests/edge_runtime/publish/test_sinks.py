@@ -108,6 +108,27 @@ def test_the_run_s_own_error_is_not_hidden_by_a_sink_s(context: SinkContext) -> 
         raise KeyError
 
 
+def test_every_failure_is_said_once_somewhere(context: SinkContext, caplog: pytest.LogCaptureFixture) -> None:
+    first, last = ListSink(fails=PublishError("disk full")), ListSink()
+    with pytest.raises(PublishError, match="disk full"), Sinks([first, last], context) as sinks:
+        sinks.publish(result(face()))
+        last.fails = PublishError("pipe broke")
+        assert not sinks.publish(result(face()))
+    assert caplog.messages == ["disk full; the other outputs go on", "pipe broke"]
+
+
+def test_what_fails_while_the_run_ends_by_another_error_is_in_the_log(
+    context: SinkContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Full(ListSink):
+        def close(self) -> None:
+            raise PublishError("disk full")
+
+    with pytest.raises(KeyError), Sinks([Full()], context):
+        raise KeyError
+    assert caplog.messages == ["disk full"]
+
+
 def test_all_sinks_are_closed_even_when_closing_one_fails(context: SinkContext) -> None:
     class Stuck(ListSink):
         def close(self) -> None:

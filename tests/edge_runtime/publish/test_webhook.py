@@ -157,6 +157,27 @@ def test_a_token_is_sent_to_this_machine_and_over_tls_alone(
     opened("https://hooks.example/x", context).close()
 
 
+@pytest.mark.parametrize("token", ["s3cret\nsecond line", "s3crét", "s3cret\t"])
+def test_a_token_that_no_header_takes_is_refused_without_being_shown(
+    token: str, context: SinkContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FER_EDGE_WEBHOOK_TOKEN", token)
+    with pytest.raises(ConfigError, match="webhook token is not one line") as refused:
+        open_sink("https://hooks.example/x", context)
+    assert "s3cr" not in str(refused.value)
+
+
+def test_what_stays_on_this_machine_goes_through_no_proxy(
+    server: Server, context: SinkContext, event: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    sink = opened(server.url, context)
+    sink.publish(event())
+    until(lambda: sink.health().delivered == 1, "the delivery")
+    sink.close()
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tool = shutil.which("openssl")
@@ -197,7 +218,7 @@ def test_https_trusts_nobody_by_chance(
 @pytest.mark.parametrize(
     "spec",
     ["https:", "https://", "https:///path", "https://h:0/", "https://h:x/", "https://[::1/", "https://h/a b",
-     "https://h/\n", "https://hé/", "https://h/#timeout=0", "https://h/#retries=99", "https://h/#quality=1"],
+     "https://h/\n", "https://hé/", "https://a..b/", "https://h/#timeout=0", "https://h/#retries=99", "https://h/#quality=1"],
 )  # fmt: skip
 def test_nonsense_is_refused_with_the_form(spec: str, context: SinkContext) -> None:
     with pytest.raises(UsageError) as raised:

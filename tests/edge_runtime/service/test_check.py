@@ -16,7 +16,9 @@ BAD = [
     ("publish", ["pigeon:home"]), ("publish", ["file:/nowhere/out.jsonl"]), ("publish", ["file:/"]),
     ("publish", ["-", "-"]), ("publish", ["mqtt://broker"]), ("publish", ["https://"]), ("publish", ["exec:"]),
     ("publish", ["exec:/nowhere/command"]), ("publish", ["https://host/x#expression=hapy"]),
+    ("publish", ["file:x?max_mb=abc"]), ("publish", ["gpio:17"]), ("publish", ["gpio:17=hapy"]),
     ("publish", ["gpio:17=happy#dwel=2"]), ("record", "/nowhere/clip.mkv"), ("record", "/tmp/clip.mp4"),
+    ("preview", ":99999"), ("metrics", ":9808"), ("metrics", "9808"),
 ]  # fmt: skip
 
 

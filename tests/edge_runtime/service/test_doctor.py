@@ -248,6 +248,13 @@ def test_brokers_and_streams(root: Path, listener: socket.socket) -> None:
     assert "secret" not in str(found)
 
 
+@pytest.mark.parametrize("address", ["rtsp://admin:pa#ss@cam/1", "https://h:99999/x", "https://a..b/x", "http://:80/"])
+def test_an_address_without_a_usable_host_is_a_line_that_shows_no_password(root: Path, address: str) -> None:
+    found = findings(root, source=address)["source"]
+    assert (found.state, found.found) == ("stop", "the address names no usable host and port")
+    assert "pa" not in found.found.split() and "admin" not in str(found)
+
+
 def test_a_folder_that_is_not_there(root: Path, tmp_path: Path) -> None:
     assert findings(root, publish=[f"file:{tmp_path}/x.jsonl?max_mb=1"])["output"].state == "ok"
     found = findings(root, publish=[f"file:{tmp_path}/absent/x.jsonl"])["output"]

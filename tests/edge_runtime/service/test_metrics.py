@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import socket
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -147,7 +149,29 @@ def test_one_that_asks_nothing_holds_nobody_up_for_ever(
         assert time.monotonic() - began < 3
 
 
-@pytest.mark.parametrize("address", ["9808", "localhost:99999", "a:b"])
+def test_one_that_drips_holds_neither_the_next_nor_the_end_up(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(metrics, "REQUEST_S", 0.3)
+    served: MetricsServer = request.getfixturevalue("served")
+    ended = threading.Event()
+
+    def drip(client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while not ended.wait(0.1):
+                client.sendall(b"G")
+
+    with socket.create_connection(("127.0.0.1", served.port)) as client:
+        dripping = threading.Thread(target=drip, args=(client,))
+        dripping.start()
+        began = time.monotonic()
+        assert fetched(served.port)
+        assert time.monotonic() - began < 3
+        ended.set()
+        dripping.join()
+
+
+@pytest.mark.parametrize("address", ["9808", "localhost:99999", "a:b", "a..b:80"])
 def test_an_address_that_is_none_is_bad_configuration(address: str, measured: Metrics) -> None:
     with pytest.raises(ConfigError, match=r"metrics address .* is not ADDR:PORT"):
         MetricsServer(address, measured.registry, token=None)

@@ -11,6 +11,7 @@ export class Events {
     this.path = path;
     this.handlers = handlers;
     this.retry = RETRY_MS;
+    this.spoken = 0;
     this.open();
   }
 
@@ -20,6 +21,7 @@ export class Events {
     for (const kind of ["hello", "result", "status", "bye"]) {
       this.source.addEventListener(kind, (event) => {
         this.heard = performance.now();
+        this.spoken += 1;
         this.retry = RETRY_MS;
         this.handlers[kind](JSON.parse(event.data));
       });
@@ -33,12 +35,13 @@ export class Events {
     this.close();
     this.timer = setTimeout(() => this.open(), this.retry);
     this.retry = Math.min(2 * this.retry, LONGEST_RETRY_MS);
-    // An event source does not say why it was refused.
+    // An event source does not say why it was refused. The answer may come after the stream has come back.
+    const before = this.spoken;
     let status = null;
     try {
       status = (await fetch(this.path, { method: "HEAD" })).status;
     } catch {}
-    this.handlers.lost(status);
+    if (this.spoken === before) this.handlers.lost(status);
   }
 
   close() {
