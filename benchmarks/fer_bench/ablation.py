@@ -69,10 +69,8 @@ def variants(folders: Sequence[Path]) -> list[Variant]:
         raise UsageError("the runs validate on different pictures, so they cannot be compared; leave some out")
     found = []
     for name, runs in groups.items():
-        if len({run.recipe.sha256() for run in runs}) > 1:
-            raise UsageError(
-                f"runs of recipe {name} were trained with different settings; leave some out, or rename it"
-            )
+        if any((run.recipe, _read_as(run)) != (runs[0].recipe, _read_as(runs[0])) for run in runs):
+            raise UsageError(f"runs of recipe {name} were trained with different settings; give those of one of them")
         if len({run.seed for run in runs}) < len(runs):
             raise UsageError(f"two runs of recipe {name} have the same seed; leave one out")
         recipe = runs[0].recipe
@@ -134,6 +132,11 @@ def measure(
     }
 
 
+def _read_as(run: Run) -> dict[str, Any]:
+    reading = {**run.reading.to_dict(), "votes": ""}  # where they lay
+    return {**reading, "training_sha256": run.facts()["data_sha256"][run.training_split]}
+
+
 def _validation_sha256(run: Run) -> str:
     found: str = run.facts()["data_sha256"][run.validation_split]
     return found
@@ -153,7 +156,7 @@ def _figures(weights: Path, data: Dataset, split_name: str) -> dict[str, float]:
     return {
         "accuracy": found.accuracy,
         "macro_f1": found.macro_f1,
-        "lowest_recall": min(found.recall),
+        "lowest_recall": found.lowest_recall,
         "ece": found.ece,
         "worse_pictures": float(np.mean(worse)),
     }

@@ -22,6 +22,7 @@ from fer_bench.commands import (
     or_shipped,
     progress,
     repeat_option,
+    smallest_side,
 )
 from fer_bench.soak.cli import soak
 from fer_edge import __version__
@@ -74,15 +75,12 @@ def accuracy(
     fer-bench accuracy --data fer2013.csv --model a.tflite --model b.tflite
     """
     from fer_bench import accuracy as benchmark
-    from fer_edge.contract import model_file
     from fer_train import datasets
 
     chosen = or_shipped(models)
 
     def measured() -> dict[str, Any]:
-        # Pictures of a folder are read in the size of the network, for a smaller one would lose what it looks at.
-        side = min(model_file.read(path).side for path in chosen)
-        loaded, name = datasets.load(*data, reading=reading_of(asked, side)), split
+        loaded, name = datasets.load(*data, reading=reading_of(asked, smallest_side(chosen))), split
         if ":" in split:
             loaded, _, name = datasets.divide(loaded, split, seed)
         with progress(len(loaded.split(name)) * len(chosen), name, every=100) as bar:

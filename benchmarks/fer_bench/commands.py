@@ -13,6 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from fer_edge.service.config import Settings
+    from fer_train.datasets import Dataset
 
 FILE = click.Path(path_type=Path)
 DETECTORS = ("yunet", "haar")
@@ -55,6 +56,26 @@ def or_shipped(models: tuple[Path, ...]) -> tuple[Path, ...]:
     from fer_edge.expressions.litert import shipped_model
 
     return models or (shipped_model(),)
+
+
+def load_data(data: Path, models: Sequence[Path | str]) -> Dataset:
+    """A data set, its pictures in the size of the smallest of these networks, so that all see the same.
+
+    Args:
+        data: as of fer-train.
+        models: model files, or names of settings.
+    """
+    from fer_train import datasets
+
+    return datasets.load(data, reading=datasets.Reading(side=smallest_side(models)))
+
+
+def smallest_side(models: Sequence[Path | str]) -> int:
+    """Width and height of the smallest network's input, in pixels."""
+    from fer_edge.contract import model_file
+    from fer_edge.expressions import litert
+
+    return min(model_file.read(litert.model_path(str(model))).side for model in models)
 
 
 def progress(length: int, label: str, *, every: int = 1) -> AbstractContextManager[Any]:

@@ -18,6 +18,7 @@ from fer_bench.commands import (
     detector_option,
     finish,
     json_option,
+    load_data,
     model_option,
     plot_option,
     progress,
@@ -139,12 +140,11 @@ def scaling(
     fer-bench scaling --json scaling.json --plot scaling.png
     """
     from fer_bench import scaling as benchmark
-    from fer_train import datasets
 
     (settings,) = runs_of(settings_file, model, [detector])
 
     def measured() -> dict[str, Any]:
-        faces = None if data is None else datasets.load(data).split(split)
+        faces = None if data is None else load_data(data, [settings.model]).split(split)
         with progress(repeat, "scaling") as bar:
             return benchmark.measure(settings, faces, rounds=repeat, on_round=bar.update)
 
@@ -249,12 +249,10 @@ def _measure_pictures(
     seed: int, output: Path | None, drawing: Path | None,
 ) -> None:  # fmt: skip
     """Measure on a data set's pictures, each of which is looked at `passes(detectors)` times."""
-    from fer_train import datasets
-
     runs = runs_of(settings_file, model, detectors)
 
     def measured() -> dict[str, Any]:
-        loaded = datasets.load(data)
+        loaded = load_data(data, [settings.model for settings in runs])
         pictures = len(loaded.split(split))
         length = min(limit or pictures, pictures) * passes(len(runs))
         with progress(length, split, every=10) as bar:

@@ -14,6 +14,7 @@ from fer_bench.commands import (
     detector_option,
     finish,
     json_option,
+    load_data,
     model_option,
     models_option,
     or_shipped,
@@ -46,12 +47,11 @@ def robustness(
     fer-bench robustness --data fer2013.csv --json robustness.json
     """
     from fer_bench import robustness as benchmark
-    from fer_train import datasets
 
     chosen = or_shipped(models)
 
     def measured() -> dict[str, Any]:
-        loaded = datasets.load(data)
+        loaded = load_data(data, chosen)
         length = len(loaded.split(split)) * len(chosen) * benchmark.passes()
         with progress(length, split, every=100) as bar:
             return benchmark.measure(loaded, split, chosen, on_picture=bar.update)
@@ -115,12 +115,11 @@ def smoothing(
     fer-bench smoothing --data fer2013.csv --json smoothing.json
     """
     from fer_bench import smoothing as benchmark
-    from fer_train import datasets
 
     (settings,) = runs_of(settings_file, model, [None])
 
     def measured() -> dict[str, Any]:
-        loaded = datasets.load(data)
+        loaded = load_data(data, [settings.model])
         with progress(len(loaded.split(split)), split, every=100) as bar:
             return benchmark.measure(
                 loaded, split, settings, minutes=minutes, fps=fps, seed=seed, on_picture=bar.update

@@ -34,7 +34,9 @@ def save(path: Path, blind: tuple[int, ...]) -> None:
 
 @pytest.fixture
 def make(data: Path, tmp_path: Path) -> Any:
-    def make(name: str, seed: int, blind: tuple[int, ...], *, epochs: int = 2, **training: Any) -> Path:
+    def make(
+        name: str, seed: int, blind: tuple[int, ...], *, epochs: int = 2, clean: tuple[str, ...] = (), **training: Any
+    ) -> Path:
         wanted = recipes.from_dict(
             {
                 "name": name,
@@ -48,7 +50,8 @@ def make(data: Path, tmp_path: Path) -> Any:
         if "start" in training:
             save(tmp_path / "start.keras", ())
             networks["start"] = tmp_path / "start.keras"
-        create_run(folder, wanted, datasets.load(data), seed=seed, threads=1, networks=networks)
+        read = datasets.load(data, reading=datasets.Reading(clean=clean))
+        create_run(folder, wanted, read, seed=seed, threads=1, networks=networks)
         save(folder / "last.keras", blind)
         save(folder / "best.keras", ())
         with (folder / "history.csv").open("w", newline="") as stream:
@@ -107,6 +110,9 @@ def test_what_cannot_be_compared_is_refused(make: Any) -> None:
     other = make("one", 2, (), learning_rate=0.01)
     with pytest.raises(UsageError, match="different settings"):
         ablation.variants([one, other])
+    cleaned = make("one", 3, (), clean=("copies",))
+    with pytest.raises(UsageError, match="different settings"):
+        ablation.variants([one, cleaned])
     with pytest.raises(UsageError, match="names two, which is none of one"):
         ablation.measure(ablation.variants([one]), {"one": "two"}, None)
     done = CliRunner().invoke(cli.main, ["ablation", str(one), "--versus", "one"])

@@ -26,13 +26,13 @@ def make_run(tmp_path: Path) -> MakeRun:
 
     def make(
         name: str, *, wrong: Sequence[int] = (), seed: int = 1, data: str = "d" * 64, recipe: str = "mini",
-        begun: int = 0,
+        begun: int = 0, labels: str = "fer2013",
     ) -> Path:  # fmt: skip
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
         facts: dict[str, Any] = {
             "recipe": recipes.load(recipe).to_dict(), "seed": seed, "labels": LABELS, "data": "fer2013.csv",
-            "splits": {"training": "Training", "validation": "PublicTest"}, "data_sha256": {"PublicTest": data},
+            "reading": {"labels": labels}, "splits": {"training": "Training", "validation": "PublicTest"}, "data_sha256": {"PublicTest": data},
         }  # fmt: skip
         (folder / "run.json").write_text(json.dumps(facts))
         os.utime(folder / "run.json", (begun, begun))
@@ -46,7 +46,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         evaluation = {
             "accuracy": 1 - len(wrong) / 10, "count": 10, "macro_f1": 0.5, "ece": 0.05, "parameters": 58423,
             "epoch": 2, "epochs_trained": 2, "model_sha256": name,
-            "classes": {label: {"recall": share} for label, share in recall.items()},
+            "classes": {label: {"recall": share, "support": 5} for label, share in recall.items()},
         }  # fmt: skip
         (folder / "evaluation.json").write_text(json.dumps(evaluation))
         return folder
@@ -125,6 +125,13 @@ def test_the_run_before_is_the_newest_that_was_begun_earlier_and_finished(make_r
 
 def fer_train(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="fer-train")
+
+
+def test_how_the_data_was_read_is_a_difference_too(make_run: MakeRun) -> None:
+    table = compare.differences(
+        [compare.read(make_run("plain")), compare.read(make_run("blended", labels="blend:0.4"))]
+    )
+    assert columns(table) == {"setting": ["reading.labels"], "plain": ["fer2013"], "blended": ["blend:0.4"]}
 
 
 def test_the_command_prints_every_table(make_run: MakeRun) -> None:

@@ -70,7 +70,11 @@ def test_means_and_sample_deviations_over_the_folds_that_are_done(tmp_path: Path
         if fold <= len(known):
             folder.mkdir(parents=True)
             share = known[fold - 1]
-            classes = {"a": {"recall": share / 2}, "b": {"recall": share}}
+            classes = {
+                "a": {"recall": share / 2, "support": 9},
+                "b": {"recall": share, "support": 9},
+                "absent": {"recall": 0.0, "support": 0},
+            }
             (folder / FOLD).write_text(json.dumps({"accuracy": share, "macro_f1": share - 0.1, "classes": classes}))
     first, second = search.results()
     assert first["settings"] == {"model.l2": 0.1} and first["folds"] == 1
@@ -100,6 +104,12 @@ def test_usage_errors(arguments: list[str], sentence: str, tmp_path: Path, monke
     assert result.exit_code == 2
     assert sentence in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_default_recipe_can_be_searched(tmp_path: Path) -> None:
+    from fer_train.search import DEFAULT_RECIPE
+
+    crossvalidation.check_new(Search(tmp_path / "new", recipe.load(DEFAULT_RECIPE), {}, 5, 1, None, (), {}))
 
 
 def test_options_of_a_training_do_not_go_with_a_command() -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,13 +10,16 @@ import pytest
 from click.testing import CliRunner
 
 from fer_edge.contract.errors import UsageError
+from fer_edge.contract.labels import FER2013_LABELS
 from fer_train import recipe as recipes
 from fer_train.cli import main
 from fer_train.datasets import Dataset
-from fer_train.networks import find_networks, to_train
+from fer_train.networks import Kin, find_networks, to_train
 from fer_train.runs import create_run
 
 pytestmark = pytest.mark.tensorflow
+
+KIN = Kin(FER2013_LABELS)
 
 
 def recipe(name: str, **training: object) -> recipes.Recipe:
@@ -38,15 +44,13 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_data: Dataset) ->
 
 
 def test_the_newest_run_of_the_recipe_that_is_named(runs: Path) -> None:
-    import os
-
     os.utime(runs / "old" / "best.keras", (1, 1))
-    assert find_networks(pupil(), {"teacher": None, "start": None}) == {"teacher": Path("runs/new/best.keras")}
+    assert find_networks(pupil(), {"teacher": None, "start": None}, KIN) == {"teacher": Path("runs/new/best.keras")}
 
 
 def test_a_run_or_a_file_that_is_given(runs: Path) -> None:
     given = {"teacher": runs / "other", "start": runs / "old" / "best.keras"}
-    assert find_networks(pupil(start="large"), given) == {
+    assert find_networks(pupil(start="large"), given, KIN) == {
         "teacher": runs / "other" / "best.keras",
         "start": runs / "old" / "best.keras",
     }
@@ -56,7 +60,7 @@ def test_a_run_or_a_file_that_is_given(runs: Path) -> None:
     ("wanted", "given", "sentence"),
     [
         (recipe("plain"), {"teacher": Path("x")}, r"plain has no training\.teacher; leave --teacher out"),
-        (recipe("later", start="tiny"), {"start": None}, r"recipe tiny as its start .* fer-train --recipe tiny --data"),
+        (recipe("later", start="tiny"), {"start": None}, r"recipe tiny as its start.* fer-train --recipe tiny --data"),
         (pupil(), {"teacher": Path("runs/begun")}, r"--teacher runs/begun is no \.keras file and no run folder"),
     ],
 )
@@ -64,16 +68,57 @@ def test_what_is_missing_is_said(
     runs: Path, wanted: recipes.Recipe, given: dict[str, Path | None], sentence: str
 ) -> None:
     with pytest.raises(UsageError, match=sentence):
-        find_networks(wanted, given)
+        find_networks(wanted, given, KIN)
 
 
 def test_what_has_to_be_trained_first(runs: Path) -> None:
     nothing = {"start": None, "teacher": None}
-    assert to_train(pupil(), nothing) is None
-    assert to_train(pupil(start="tiny"), nothing) == ("tiny", None)
-    assert to_train(pupil(start="tiny"), {"start": runs / "other", "teacher": None}) is None
+    assert to_train(pupil(), nothing, KIN) is None
+    assert to_train(pupil(start="tiny"), nothing, KIN) == ("tiny", None)
+    assert to_train(pupil(start="tiny"), {"start": runs / "other", "teacher": None}, KIN) is None
     (runs / "new" / "last.keras").write_bytes(b"after an epoch of many")
-    assert to_train(pupil(), nothing) == ("large", Path("runs/new"))
+    assert to_train(pupil(), nothing, KIN) is None, "the older one came to its end"
+    assert find_networks(pupil(), nothing, KIN) == {"teacher": Path("runs/old/best.keras")}
+    (runs / "old" / "last.keras").write_bytes(b"after an epoch of many")
+    os.utime(runs / "old" / "best.keras", (1, 1))
+    assert to_train(pupil(), nothing, KIN) == ("large", Path("runs/new"))
+
+
+def test_only_a_run_that_is_what_its_recipe_says_is_built_on(runs: Path, made_data: Dataset) -> None:
+    short = recipes.load("mini_labels")
+    short = dataclasses.replace(short, training=dataclasses.replace(short.training, epochs=1))
+    create_run(runs / "first", short, made_data, seed=1)
+    (runs / "first" / "best.keras").write_bytes(b"after one epoch")
+    wanted, nothing = recipe("later", start="mini_labels"), {"start": None, "teacher": None}
+    assert to_train(wanted, nothing, KIN) == ("mini_labels", None)
+    with pytest.raises(UsageError, match="holds none that came to its end"):
+        find_networks(wanted, nothing, KIN)
+    assert to_train(wanted, nothing, dataclasses.replace(KIN, epochs=1)) is None
+
+
+@pytest.mark.parametrize(
+    "kin",
+    [
+        Kin(FER2013_LABELS, "stratified:0.2", 2),
+        Kin(FER2013_LABELS, "stratified:0.3", 1),
+        Kin(FER2013_LABELS, "usage"),
+        Kin((*FER2013_LABELS[:6], "contempt"), "stratified:0.2"),
+    ],
+)
+def test_what_learned_other_classes_or_the_validation_pictures_is_not_built_on(
+    runs: Path, made_data: Dataset, kin: Kin
+) -> None:
+    create_run(runs / "divided", recipe("apart"), made_data, seed=1, division="stratified:0.2")
+    (runs / "divided" / "best.keras").write_bytes(b"weights")
+    nothing = {"start": None, "teacher": None}
+    assert to_train(recipe("later", start="apart"), nothing, Kin(FER2013_LABELS, "stratified:0.2", 1)) is None
+    assert to_train(recipe("later", start="apart"), nothing, kin) == ("apart", None)
+
+
+def test_a_network_of_other_labels_is_refused_though_it_was_named(runs: Path) -> None:
+    kin = Kin((*FER2013_LABELS[:6], "contempt"))
+    with pytest.raises(UsageError, match=r"--teacher .*new knows .*neutral where the data has .*contempt"):
+        find_networks(pupil(), {"teacher": runs / "new"}, kin)
 
 
 @pytest.mark.parametrize("training", [{"teacher": "large"}, {"teacher_share": 0.5}])
@@ -195,7 +240,9 @@ def test_a_run_ends_with_the_mean_of_its_start_and_its_last_epoch(tmp_path: Path
     import numpy as np
 
     from fer_train import models
+    from fer_train.compare import figures, read
     from fer_train.fit import fit
+    from fer_train.report import write_report
 
     options = {"architecture": "mini_xception", "filters": [4]}
     keras.utils.set_random_seed(9)
@@ -213,6 +260,13 @@ def test_a_run_ends_with_the_mean_of_its_start_and_its_last_epoch(tmp_path: Path
             np.testing.assert_allclose(c, 0.25 * a + 0.75 * b, atol=1e-6)
             np.testing.assert_array_equal(c, d)
         assert any((a != b).any() for a, b in zip(begun, last, strict=True))
+    assert run.best_epoch() is None
+    assert run.best_in_words() == "mean of the weights after epoch 2 and, 25% of it, those it began with"
+    write_report(run, made_data)
+    assert json.loads((run.folder / "evaluation.json").read_text())["epoch"] is None
+    page = (run.folder / "report.html").read_text()
+    assert "mean of the weights after epoch 2" in page and "was chosen on these very pictures" not in page
+    assert "mean of 2" in figures([read(run.folder), read(run.folder)])[1][0]
 
 
 def test_a_teacher_of_other_classes_is_refused(tmp_path: Path, made_data: Dataset) -> None:

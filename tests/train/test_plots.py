@@ -33,7 +33,8 @@ def has_colour(image: np.ndarray, hex_colour: str) -> bool:
 def test_curves_of_one_and_of_many_epochs(tmp_path: Path) -> None:
     row = {"learning_rate": 0.1, "loss": 2.0, "accuracy": 0.2, "val_loss": 2.1, "val_accuracy": 0.25}
     for epochs in (1, 40):
-        plots.curves(tmp_path / "curves.png", [{"epoch": n + 1, **row} for n in range(epochs)], "title")
+        plots.curves(tmp_path / "curves.png", [{"epoch": n + 1, **row} for n in range(epochs)], "title",
+                     best=1 if epochs == 1 else None, accuracy=0.25)  # fmt: skip
         image = drawn(tmp_path / "curves.png")
         assert has_colour(image, plots.BLUE) and has_colour(image, plots.ORANGE)
 

@@ -22,7 +22,7 @@ from fer_train.data_options import FILE, reading_of, reading_options
 from fer_train.datasets import Dataset
 from fer_train.datasets.splits import USAGE, parse_division
 from fer_train.interruption import interruption
-from fer_train.networks import find_networks, to_train
+from fer_train.networks import Kin, find_networks, to_train
 from fer_train.runs import WEIGHTS, Run, check_free, create_run, open_run
 
 DEFAULT_RECIPE = "mini_xception"
@@ -86,7 +86,7 @@ def main(
     """Train a small expression network on FER2013.
 
     \b
-    fer-train --recipe mini --data fer2013.csv
+    fer-train --recipe mini --data fer2013.csv --chain
     """
     new = {
         "--recipe": recipe, "--name": name, "--run": folder, "--epochs": epochs, "--seed": seed, "--split": split,
@@ -137,10 +137,12 @@ def _new(
     # Without a name the free one is looked for again once the data is read: another run may have begun.
     place = functools.partial(run_folder, folder, name, f"{wanted.name}-{seed}")
     check_free(place())
+    data = load_data(sources, reading)
+    kin = Kin(data.labels, division, seed, epochs)
     # What was given is looked at before hours of training, not behind them.
-    find_networks(wanted, {role: path for role, path in given.items() if path})
+    find_networks(wanted, {role: path for role, path in given.items() if path}, kin)
     # Looked for anew each time: what is trained for one of them may be another one too.
-    while chain and (missing := to_train(wanted, given)):
+    while chain and (missing := to_train(wanted, given, kin)):
         earlier, begun = missing
         click.echo(f"recipe {wanted.name} needs {earlier}: {f'continuing {begun}' if begun else 'training it first'}")
         if begun:
@@ -150,8 +152,7 @@ def _new(
                 recipe=earlier, sources=sources, asked=asked, folder=None, name=None, epochs=epochs, seed=seed,
                 division=division, threads=threads, devices=devices, given=dict.fromkeys(given), chain=True,
             )  # fmt: skip
-    networks = find_networks(wanted, given)
-    data = load_data(sources, reading)
+    networks = find_networks(wanted, given, kin)
     import_keras(threads)
     from fer_train import models
     from fer_train.devices import use_devices
@@ -260,15 +261,9 @@ def _evaluate(run: Run, data: Dataset) -> None:
 
     result = write_report(run, data)
     history = run.history()
-    best = max(history, key=lambda one: one["val_accuracy"])
     trained = sum(row["seconds"] for row in history)
-    share = run.recipe.training.start_share
-    if share and len(history) == run.recipe.training.epochs:
-        which = f"mean of the weights after epoch {len(history)} and, {share:.0%} of it, those it began with"
-    else:
-        which = f"epoch {best['epoch']} of {len(history)}"
     click.echo(
-        f"\n{WEIGHTS}: {which} ({duration(trained)}), "
+        f"\n{WEIGHTS}: {run.best_in_words()} ({duration(trained)}), "
         f"on {run.validation_split}, the split it was chosen on:\n\n{result.table()}\n\n"
         f"written to {run.folder}: {WEIGHTS}, evaluation.json, and {PAGE} with everything to look at"
     )

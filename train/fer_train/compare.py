@@ -99,7 +99,7 @@ def figures(outcomes: Sequence[Outcome]) -> Table:
                 name,
                 outcome.run.recipe.name,
                 f"{found['parameters']:,}",
-                f"{found['epoch']} of {found['epochs_trained']}",
+                f"{found['epoch'] or 'mean'} of {found['epochs_trained']}",
                 f"{100 * found['accuracy']:.2f}",
                 f"{100 * low:.1f} to {100 * high:.1f}",
                 *_versus(first, outcome),
@@ -183,7 +183,7 @@ def _versus(first: Outcome, other: Outcome) -> tuple[str, str]:
 
 
 def _recall(found: dict[str, Any] | None) -> str:
-    return "-" if found is None else f"{100 * found['recall']:.1f}"
+    return "-" if not found or not found["support"] else f"{100 * found['recall']:.1f}"
 
 
 def _asked(run: Run) -> dict[str, Any]:
@@ -194,8 +194,18 @@ def _asked(run: Run) -> dict[str, Any]:
         if isinstance(values, dict)
         for key, value in values.items()
     }
-    data = ", ".join(path.name for path in run.sources)
-    return {**nested, "data": data, "division": run.division, "seed": run.seed, "threads": run.threads}
+    written = run.facts()
+    return {
+        **nested,
+        "side": run.recipe.side,
+        "data": ", ".join(path.name for path in run.sources),
+        # Where the votes lay says nothing about the run.
+        **{f"reading.{key}": value for key, value in run.reading.to_dict().items() if key != "votes"},
+        **{f"{role}'s sha256": written[role]["sha256"][:12] for role in ("teacher", "start") if role in written},
+        "division": run.division,
+        "seed": run.seed,
+        "threads": run.threads,
+    }
 
 
 def _right(path: Path, evaluation: dict[str, Any]) -> NDArray[np.bool_] | None:

@@ -86,7 +86,7 @@ class Search:
             for name, values in (
                 ("accuracy", [one["accuracy"] for one in entry["done"]]),
                 ("macro_f1", [one["macro_f1"] for one in entry["done"]]),
-                ("lowest_recall", [min(known["recall"] for known in one["classes"].values()) for one in entry["done"]]),
+                ("lowest_recall", [_lowest_recall(one) for one in entry["done"]]),
             ):
                 row[name] = {
                     "mean": round(float(np.mean(values)), 6) if values else None,
@@ -94,6 +94,11 @@ class Search:
                 }
             rows.append(row)
         return sorted(rows, key=lambda row: -(row["accuracy"]["mean"] or 0.0))
+
+
+def _lowest_recall(evaluation: dict[str, Any]) -> float:
+    # A rare class may have no picture in a fold.
+    return min(float(known["recall"]) for known in evaluation["classes"].values() if known["support"])
 
 
 def parse_vary(texts: Sequence[str]) -> dict[str, list[Any]]:

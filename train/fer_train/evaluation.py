@@ -47,6 +47,11 @@ class Evaluation:
         return int(self.confusion.sum())
 
     @property
+    def lowest_recall(self) -> float:
+        """Of the class that is found the least, 0..1; classes without pictures do not count."""
+        return min((share for share, count in zip(self.recall, self.support, strict=True) if count), default=0.0)
+
+    @property
     def support(self) -> tuple[int, ...]:
         """Pictures of each class."""
         return tuple(self.confusion.sum(axis=1).tolist())

@@ -2,30 +2,62 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 
 from fer_edge.contract.errors import UsageError
+from fer_train import recipe as recipes
+from fer_train.datasets.splits import USAGE
 from fer_train.recipe import Recipe
-from fer_train.runs import LAST, RUNS, WEIGHTS, open_run
+from fer_train.runs import LAST, RUNS, WEIGHTS, Run, open_run
 
 
-def find_networks(recipe: Recipe, given: dict[str, Path | None]) -> dict[str, Path]:
+@dataclass(frozen=True, slots=True)
+class Kin:
+    """What a network has in common with a new run that may build on it.
+
+    Attributes:
+        labels: of its outputs, in their order: with others it would teach one class for another.
+        division, seed: how the splits were made: by another division it has learned pictures that the new run is
+            validated on. The seed does not count where the data brings its own splits.
+        epochs: that its recipe is trained for here; None for as many as it says.
+    """
+
+    labels: tuple[str, ...]
+    division: str = USAGE
+    seed: int = 1
+    epochs: int | None = None
+
+    def suits(self, run: Run) -> bool:
+        """Whether a run is what its recipe says and may be built on."""
+        wanted = run.recipe
+        if wanted.name in recipes.shipped():
+            wanted = recipes.load(wanted.name)
+            if self.epochs:
+                wanted = dataclasses.replace(wanted, training=dataclasses.replace(wanted.training, epochs=self.epochs))
+        same_split = run.division == self.division and (self.division == USAGE or run.seed == self.seed)
+        return run.recipe == wanted and run.labels == self.labels and same_split
+
+
+def find_networks(recipe: Recipe, given: dict[str, Path | None], kin: Kin) -> dict[str, Path]:
     """Weights for each network that the recipe's training names.
 
     Args:
         recipe: whose training may have a `teacher` and a `start`, both names of recipes.
         given: by these two keys a run folder, of which the best weights count, or a `.keras` file; None
-            means the newest run of the recipe that is named.
+            means the newest run of the recipe that is named that came to its end and suits.
+        kin: of the new run.
 
     Raises:
-        UsageError: there is none, or one was given where the recipe wants none.
+        UsageError: there is none, one was given where the recipe wants none, or one that knows other labels.
     """
     found = {}
     for role, path in given.items():
         wanted = getattr(recipe.training, role)
         if wanted:
-            found[role] = _named(role, path) if path else _newest(recipe.name, role, wanted)
+            found[role] = _named(role, path, kin) if path else _newest(recipe.name, role, wanted, kin)
         elif path:
             raise UsageError(
                 f"recipe {recipe.name} has no training.{role}; leave --{role} out, or set it in a recipe of your own"
@@ -33,54 +65,61 @@ def find_networks(recipe: Recipe, given: dict[str, Path | None]) -> dict[str, Pa
     return found
 
 
-def _named(role: str, path: Path) -> Path:
-    weights = path / WEIGHTS if path.is_dir() else path
-    if not weights.is_file():
-        raise UsageError(f"--{role} {path} is no .keras file and no run folder that holds {WEIGHTS}")
-    return weights
-
-
-def to_train(recipe: Recipe, given: dict[str, Path | None]) -> tuple[str, Path | None] | None:
+def to_train(recipe: Recipe, given: dict[str, Path | None], kin: Kin) -> tuple[str, Path | None] | None:
     """The first recipe that has to be trained before this one, and its run to continue if there is one.
 
     Args:
-        recipe, given: as for `find_networks`.
+        recipe, given, kin: as for `find_networks`.
     """
     for role, path in given.items():
         name = getattr(recipe.training, role)
         if not name or path:
             continue
-        newest = max(_weights_of(name), key=_age, default=None)
-        if newest is None:
-            return name, None
-        run = open_run(newest.parent)
-        # Weights that were copied here without their training are as good.
-        if (run.folder / LAST).exists() and len(run.history()) < run.recipe.training.epochs:
-            return name, run.folder
+        runs = _runs_of(name, kin)
+        if not any(_complete(run) for run in runs):
+            return name, runs[-1].folder if runs else None
     return None
 
 
-def _newest(recipe: str, role: str, wanted: str) -> Path:
-    found = _weights_of(wanted)
+def _named(role: str, path: Path, kin: Kin) -> Path:
+    weights = path / WEIGHTS if path.is_dir() else path
+    if not weights.is_file():
+        raise UsageError(f"--{role} {path} is no .keras file and no run folder that holds {WEIGHTS}")
+    if (weights.parent / "run.json").is_file():
+        labels = open_run(weights.parent).labels
+        if labels != kin.labels:
+            raise UsageError(
+                f"--{role} {path} knows {', '.join(labels)} where the data has {', '.join(kin.labels)}; name one that "
+                "was trained on the same labels"
+            )
+    return weights
+
+
+def _newest(recipe: str, role: str, wanted: str, kin: Kin) -> Path:
+    found = [run for run in _runs_of(wanted, kin) if _complete(run)]
     if not found:
         train = shlex.join(["fer-train", "--recipe", wanted])
         raise UsageError(
-            f"recipe {recipe} has a network of recipe {wanted} as its {role} and {RUNS}/ holds none; train it "
-            f"with {train} --data …, give --chain to have it trained first, or name one with --{role}"
+            f"recipe {recipe} has a network of recipe {wanted} as its {role}, and {RUNS}/ holds none that came to its "
+            f"end on these labels and splits; train it with {train} --data …, give --chain to have it trained first, "
+            f"or name one with --{role}"
         )
-    return max(found, key=_age)
+    return found[-1].folder / WEIGHTS
 
 
-def _weights_of(wanted: str) -> list[Path]:
-    return [path for path in RUNS.glob(f"*/{WEIGHTS}") if _recipe_of(path.parent) == wanted]
+def _runs_of(wanted: str, kin: Kin) -> list[Run]:
+    """Runs of a recipe that have weights and suit, the newest last."""
+    found = []
+    for path in sorted(RUNS.glob(f"*/{WEIGHTS}"), key=lambda path: path.stat().st_mtime_ns):
+        try:
+            run = open_run(path.parent)
+        except UsageError:
+            continue
+        if run.recipe.name == wanted and kin.suits(run):
+            found.append(run)
+    return found
 
 
-def _age(path: Path) -> int:
-    return path.stat().st_mtime_ns
-
-
-def _recipe_of(folder: Path) -> str | None:
-    try:
-        return open_run(folder).recipe.name
-    except UsageError:
-        return None
+def _complete(run: Run) -> bool:
+    # Weights that were copied here without their training are as good.
+    return not (run.folder / LAST).exists() or len(run.history()) >= run.recipe.training.epochs

@@ -63,36 +63,46 @@ def drawing(target: Target, width: float, height: float, title: str) -> Iterator
             figure.savefig(target, **form)
 
 
-def curves(target: Target, history: Sequence[Mapping[str, float]], title: str) -> None:
-    """Draw loss, accuracy and learning rate over the epochs, from the rows of `history.csv` (1 or more)."""
+def curves(
+    target: Target, history: Sequence[Mapping[str, float]], title: str, *, best: int | None, accuracy: float
+) -> None:
+    """Draw loss, accuracy and learning rate over the epochs.
+
+    Args:
+        target: where to.
+        history: the rows of `history.csv`, 1 or more.
+        title: above it.
+        best: the epoch whose weights are `best.keras`; None where these are a mean of the first and the last.
+        accuracy: of `best.keras`, 0..1.
+    """
     epochs = [row["epoch"] for row in history]
     column = {key: np.array([row[key] for row in history]) for key in history[0]}
-    best = int(column["val_accuracy"].argmax())
+    marked = int(epochs[-1] if best is None else best)
     with drawing(target, 9, 6, title) as figure:
         grid = figure.add_gridspec(2, 2, height_ratios=(3, 1))
-        accuracy, loss = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
+        right, loss = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
         rate = figure.add_subplot(grid[1, :])
         marker = "." if len(epochs) < 30 else None
-        for axes, key, scale in ((accuracy, "accuracy", 100.0), (loss, "loss", 1.0)):
+        for axes, key, scale in ((right, "accuracy", 100.0), (loss, "loss", 1.0)):
             axes.plot(epochs, scale * column[key], color=BLUE, marker=marker, label="training (augmented)")
             axes.plot(epochs, scale * column[f"val_{key}"], color=ORANGE, marker=marker, label="validation")
-            axes.axvline(epochs[best], color=GREY, linewidth=1, linestyle=":", zorder=0)
+            axes.axvline(marked, color=GREY, linewidth=1, linestyle=":", zorder=0)
             axes.grid(axis="y", alpha=0.3)
             axes.set_xlabel("epoch")
-        accuracy.set_title("accuracy, %")
+        right.set_title("accuracy, %")
         loss.set_title("loss")
-        share = 100 * column["val_accuracy"][best]
-        accuracy.plot(
-            epochs[best], share, "o", markersize=8, markerfacecolor="none", color=VERMILION,
-            label=f"best.keras: {share:.2f} %, epoch {epochs[best]:.0f}",
+        which = "mean of start and end" if best is None else f"epoch {best}"
+        right.plot(
+            marked, 100 * accuracy, "o", markersize=8, markerfacecolor="none", color=VERMILION,
+            label=f"best.keras: {100 * accuracy:.2f} %, {which}",
         )  # fmt: skip
-        accuracy.legend(loc="lower right")
+        right.legend(loc="lower right")
         rate.plot(epochs, column["learning_rate"], color=GREEN, marker=marker)
         rate.set_title("learning rate at the end of the epoch")
         rate.set_xlabel("epoch")
         rate.set_ylim(bottom=0)
         rate.grid(axis="y", alpha=0.3)
-        for axes in (accuracy, loss, rate):
+        for axes in (right, loss, rate):
             axes.xaxis.get_major_locator().set_params(integer=True)
 
 

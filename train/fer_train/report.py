@@ -55,12 +55,11 @@ def write_report(run: Run, data: Dataset) -> Evaluation:
     probabilities = predict(model, validation.images)
     result = evaluate(probabilities, validation.labels, data.labels)
     history = run.history()
-    best = max(history, key=lambda row: row["val_accuracy"])
     facts = {
         "model": WEIGHTS,
         "model_sha256": sha256_of(run.folder / WEIGHTS),
         "parameters": model.count_params(),
-        "epoch": best["epoch"],
+        "epoch": run.best_epoch(),
         "epochs_trained": len(history),
         "epochs_wanted": run.recipe.training.epochs,
         "split": run.validation_split,
@@ -89,7 +88,10 @@ def _draw(run: Run, data: Dataset, result: Evaluation, probabilities: NDArray[np
     history = run.history()
     title = f"{run.recipe.name}, seed {run.seed}"
     on_split = f"{run.validation_split} ({len(validation):,} pictures, accuracy {100 * result.accuracy:.2f} %)"
-    plots.curves(run.folder / "curves.png", history, f"{title}: {len(history)} of {run.recipe.training.epochs} epochs")
+    plots.curves(
+        run.folder / "curves.png", history, f"{title}: {len(history)} of {run.recipe.training.epochs} epochs",
+        best=run.best_epoch(), accuracy=result.accuracy,
+    )  # fmt: skip
     plots.class_distribution(run.folder / "class_distribution.png", data)
     plots.confusion_matrix(run.folder / "confusion_matrix.png", result, f"{title}: {WEIGHTS} on {on_split}")
     plots.reliability(run.folder / "reliability.png", {WEIGHTS: result}, f"{title}: how sure, how right")
@@ -119,9 +121,10 @@ def _write_page(run: Run, data: Dataset, result: Evaluation, facts: Mapping[str,
     low, high = wilson_interval(int(result.confusion.trace()), result.count)
     lead = (
         f"{100 * result.accuracy:.2f} % of the {result.count:,} pictures of {run.validation_split} are named rightly "
-        f"(95 % interval {100 * low:.1f} to {100 * high:.1f}), after epoch {facts['epoch']} of "
-        f"{facts['epochs_trained']}. The epoch was chosen on these very pictures, which flatters it a little."
+        f"(95 % interval {100 * low:.1f} to {100 * high:.1f}): {run.best_in_words()}."
     )
+    if facts["epoch"] is not None:
+        lead += " The epoch was chosen on these very pictures, which flatters it a little."
     parts = [
         page.section("What was asked", *_asked(run, facts)),
         page.section("Data", *_data(run, data, facts)),
@@ -168,6 +171,14 @@ def _asked(run: Run, facts: Mapping[str, Any]) -> list[Html]:
     ]
 
 
+def _reading(run: Run) -> str:
+    reading = run.reading
+    said = [f"labels {reading.labels}", f"grey {reading.grey}", f"{reading.side} x {reading.side} pixels"]
+    said += [f"without {', '.join(reading.clean)}"] if reading.clean else []
+    said += [f"{name} as {label or 'nothing'}" for name, label in reading.label_map.items()]
+    return "; ".join(said)
+
+
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
@@ -179,6 +190,7 @@ def _data(run: Run, data: Dataset, facts: Mapping[str, Any]) -> list[Html]:
         page.facts(
             {
                 "read from": ", ".join(path.name for path in run.sources),
+                "read as": _reading(run),
                 "division": run.division,
                 "trained on": f"{run.training_split}, sha256 {run.facts()['data_sha256'][run.training_split]}",
                 "chosen on": f"{run.validation_split}, sha256 {run.facts()['data_sha256'][run.validation_split]}",

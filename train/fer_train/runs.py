@@ -92,6 +92,21 @@ class Run:
                 for row in csv.DictReader(stream)
             ]
 
+    def best_epoch(self) -> int | None:
+        """The epoch whose weights `best.keras` holds; None where these are a mean (`Training.start_share`)."""
+        history = self.history()
+        if self.recipe.training.start_share and len(history) >= self.recipe.training.epochs:
+            return None
+        return int(max(history, key=lambda row: row["val_accuracy"])["epoch"])
+
+    def best_in_words(self) -> str:
+        """Which weights `best.keras` holds."""
+        best, trained = self.best_epoch(), len(self.history())
+        if best is not None:
+            return f"epoch {best} of {trained}"
+        share = self.recipe.training.start_share
+        return f"mean of the weights after epoch {trained} and, {share:.0%} of it, those it began with"
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep every other training out of the folder; the lock ends with the process at the latest.

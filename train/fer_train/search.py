@@ -26,9 +26,12 @@ from fer_train.runs import LAST, create_run, open_run
 if TYPE_CHECKING:
     import threading
 
+DEFAULT_RECIPE = "mini_labels"
+"""What the shipped network begins with, since folds of one that builds on another would flatter it."""
+
 
 @click.command("search", cls=Command)
-@click.option("--recipe", "name", metavar="NAME|FILE", help="A shipped recipe or a .toml file.  [default: mini]")
+@click.option("--recipe", "name", metavar="NAME|FILE", help="A shipped recipe or a .toml file.  [default: mini_labels]")
 @click.option("--data", type=FILE, multiple=True, help="As of a training; repeatable.")
 @reading_options
 @click.option("--vary", metavar="KEY=V,V", multiple=True, help="Try each of these values; repeatable.")
@@ -61,7 +64,7 @@ def command(
         require_extra()
         search = dataclasses.replace(search, sources=data or search.sources)
     else:
-        wanted = recipe.load(name or "mini")
+        wanted = recipe.load(name or DEFAULT_RECIPE)
         if epochs:
             wanted = dataclasses.replace(wanted, training=dataclasses.replace(wanted.training, epochs=epochs))
         search = Search(
