@@ -185,10 +185,16 @@ def _write(converter: Converter, done: list[Conversion], paths: list[Path], max_
         conversion.kind: {"file": path.name, **conversion.report()}
         for conversion, path in zip(done, paths, strict=True)
     }
+    # What was said of other kinds of the same weights still holds.
+    others = {
+        kind: said
+        for kind, said in (previous or {}).items()
+        if isinstance(said, dict) and said.get("facts", {}).get("weights_sha256") == converter.weights_sha256
+    }
     try:
         for conversion, path in zip(done, paths, strict=True):
             conversion.model.write(path)
-        write_text(report, json.dumps(found, indent=2) + "\n")
+        write_text(report, json.dumps({**others, **found}, indent=2) + "\n")
         write_page(page, converter, done, paths, max_drop=max_drop, previous=previous)
     except OSError as error:
         raise UsageError(

@@ -122,7 +122,17 @@ def test_several_kinds_into_a_folder(run: Path, tmp_path: Path, monkeypatch: pyt
         sizes[kind] = len(model.flatbuffer)
     assert max(sizes["dynamic"], sizes["float16"]) < sizes["float32"]
     assert sorted(json.loads((folder / "conversion.json").read_text())) == ["dynamic", "float16", "float32"]
+    convert(run, "--float32", "-o", folder)
+    assert sorted(json.loads((folder / "conversion.json").read_text())) == ["dynamic", "float16", "float32"]
     assert not list(run.glob("*.tflite"))
+
+
+def test_a_runs_teacher_is_not_its_network(run: Path, patterns: Path) -> None:
+    (run / "teacher.keras").write_bytes((run / "best.keras").read_bytes())
+    convert(run / "teacher.keras", "--float32", "--data", patterns)
+    model = model_file.read(run / "teacher.float32.tflite")
+    assert model.name == "teacher" and "recipe" not in model.facts
+    assert not (run / "model.float32.tflite").exists()
 
 
 def test_a_keras_file_on_its_own(run: Path, patterns: Path) -> None:

@@ -32,7 +32,8 @@ def make_run(tmp_path: Path) -> MakeRun:
         folder.mkdir(parents=True)
         facts: dict[str, Any] = {
             "recipe": recipes.load(recipe).to_dict(), "seed": seed, "labels": LABELS, "data": "fer2013.csv",
-            "reading": {"labels": labels}, "splits": {"training": "Training", "validation": "PublicTest"}, "data_sha256": {"PublicTest": data},
+            "reading": {"labels": labels},
+            "splits": {"training": "Training", "validation": "PublicTest"}, "data_sha256": {"PublicTest": data},
         }  # fmt: skip
         (folder / "run.json").write_text(json.dumps(facts))
         os.utime(folder / "run.json", (begun, begun))

@@ -18,7 +18,8 @@ USAGE, RANDOM, STRATIFIED, SUBJECT, FOLD = "usage", "random", "stratified", "sub
 
 _SUBJECTS = (
     re.compile(r"(S\d{3})_\d{3}_\d{8}"),  # CK+: subject, sequence, frame
-    re.compile(r"([A-Za-z]+)_[A-Za-z]+_\d+"),  # FERG-DB: character, expression, number
+    # FERG-DB: character, expression, number. Its six are named, for img_happy_001 is nobody's name.
+    re.compile(r"(aia|bonnie|jules|malcolm|mery|ray)_[a-z]+_\d+", re.IGNORECASE),
 )
 
 
