@@ -53,3 +53,10 @@ def test_without_yunet_there_is_nothing_to_predict_with(monkeypatch):
     monkeypatch.setattr(predict, "find_yunet", lambda: None)
     with pytest.raises(DetectorError, match="fer-edge model pull yunet"):
         predict.measure(None, config.load(environment={}), max_frames=2, rounds=1)
+
+
+def test_what_four_cores_gain_is_carried_on_from_fewer() -> None:
+    assert predict.of_four(2.5, 4) == pytest.approx(2.5)
+    assert predict.of_four(1.2, 2) == pytest.approx(1.44)
+    assert predict.of_four(1.0, 2) == 1.0
+    assert predict.of_four(1.0, 1) == 4.0, "nothing is known, so the worst"
