@@ -112,6 +112,7 @@ class Connection:
         self._connections = 0
         self._said: set[str] = set()
         self._last_error = ""
+        self._other_topics: dict[int, str] = {}
 
         class HonestClient(Client):
             # paho goes on with a QoS 2 message that PUBREC has refused and calls it published (MQTT 5.0, 4.3.3);
@@ -142,7 +143,10 @@ class Connection:
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> MQTTMessageInfo:
         """Hand one message to paho; never waits. With qos 1 and 2 paho repeats it until it is acknowledged."""
-        return self._client.publish(topic, payload, qos=qos, retain=retain)
+        info = self._client.publish(topic, payload, qos=qos, retain=retain)
+        if qos and topic != self._topic:
+            self._other_topics[info.mid] = topic
+        return info
 
     def close(self, timeout_s: float) -> None:
         """Say `offline` and part from the broker; at most `timeout_s` seconds."""
@@ -206,9 +210,10 @@ class Connection:
     def _on_publish(
         self, client: Client, data: object, mid: int, reason: ReasonCode, properties: Properties | None
     ) -> None:
+        topic = self._other_topics.pop(mid, self._topic)
         if reason.is_failure:
             self._say_once(
-                "publish", f"does not accept messages on {self._topic} ({reason}); check the broker's access rules"
+                f"publish {topic}", f"does not accept messages on {topic} ({reason}); check the broker's access rules"
             )
         self._tell(Acknowledged(mid, reason.is_failure, reason.value in _NEVER_ACCEPTED))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 import warnings
 from collections.abc import Collection
@@ -16,6 +18,11 @@ from fer_edge.publish.spec import SinkContext
 
 if TYPE_CHECKING:
     from gpiozero import DigitalOutputDevice
+
+QUIET_S = 15.0
+"""So long without a frame, as while a camera is away, nobody is known to show anything; a slow loop takes 10 s."""
+
+_TICK_S = 1.0
 
 FORM = "gpio:PIN=LABEL[+LABEL…][#confidence=0.7,dwell=2,every=10]"
 
@@ -90,6 +97,10 @@ class GpioSink:
             raise UsageError(f"{self.name} of a gpio output cannot be used ({error}); it is written {FORM}") from error
         self._trigger = Trigger(rule)
         self._switched = 0
+        self._fed = time.monotonic()
+        self._guard = threading.Lock()
+        self._closed = threading.Event()
+        threading.Thread(target=self._watch, name=self.name, daemon=True).start()
 
     def publish(self, event: Event) -> None:
         """Take one frame, also one without faces.
@@ -98,13 +109,11 @@ class GpioSink:
             PublishError: the pin is gone.
         """
         self._trigger.fires(event.result)
-        if self._trigger.active == bool(self._pin.value):
-            return
+        self._fed = time.monotonic()
         try:
-            self._pin.value = self._trigger.active
+            self._switch(self._trigger.active)
         except OSError as error:
             raise PublishError(f"{self.name} cannot be switched ({error.strerror}); check the board") from error
-        self._switched += 1
 
     def health(self) -> SinkHealth:
         """How often the pin was switched; nothing ever waits."""
@@ -112,4 +121,19 @@ class GpioSink:
 
     def close(self) -> None:
         """Switch it off and let the pin go."""
-        self._pin.close()
+        self._closed.set()
+        with self._guard:
+            self._pin.close()
+
+    def _switch(self, on: bool) -> None:
+        with self._guard:
+            if self._closed.is_set() or on == bool(self._pin.value):
+                return
+            self._pin.value = on
+            self._switched += 1
+
+    def _watch(self) -> None:
+        while not self._closed.wait(_TICK_S):
+            if time.monotonic() - self._fed > QUIET_S:
+                with contextlib.suppress(OSError):  # the next frame tells
+                    self._switch(False)

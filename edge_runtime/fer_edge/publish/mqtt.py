@@ -272,9 +272,9 @@ class MqttSink:
 
     def _settle(self, note: Acknowledged) -> None:
         id = self._in_flight.pop(note.mid, None)
-        self._refused += note.refused
         if id is None:
-            return
+            return  # it was no event
+        self._refused += note.refused
         if not note.refused:
             self._delivered += 1
             self._pause_s = 0.0

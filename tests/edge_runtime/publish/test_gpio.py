@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from broker import until
 
 from fer_edge.contract.errors import MissingExtraError, PublishError, UsageError
 from fer_edge.publish import Event, SinkContext, gpio, open_sink
@@ -47,6 +48,20 @@ def test_it_is_off_at_the_end_and_free_again(board: Any, context: SinkContext, e
     sink.close()
     assert board.pin(17).function == "input"
     open_sink("gpio:GPIO17=sad", context).close()
+
+
+def test_it_goes_off_where_no_frame_comes_any_more(
+    board: Any, context: SinkContext, event: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpio, "QUIET_S", 0.2)
+    monkeypatch.setattr(gpio, "_TICK_S", 0.02)
+    sink = open_sink("gpio:17=happy", context)
+    sink.publish(event())
+    assert board.pin(17).state == 1
+    until(lambda: board.pin(17).state == 0, "the camera is away")
+    sink.publish(event())
+    assert board.pin(17).state == 1, "it is back"
+    sink.close()
 
 
 def test_the_rule_holds_for_pins_too(board: Any, context: SinkContext, event: Make) -> None:

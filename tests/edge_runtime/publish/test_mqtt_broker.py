@@ -306,6 +306,25 @@ def test_a_topic_that_the_rules_forbid_is_said_and_its_events_wait_until_they_ar
     until(lambda: sequence(listener) == [0, 1, 2], "the events that waited, in order")
 
 
+def test_a_broker_that_refuses_discovery_is_told_from_one_that_refuses_events(
+    broker: Started, opened: Opened, changing: Make, accounts: Path, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    rules = tmp_path / "rules"
+    rules.write_text((accounts / "rules").read_text().replace("fer/kitchen/availability", "fer/#"))
+    rules.chmod(0o600)
+    here = broker(f"allow_anonymous false\npassword_file {accounts}/users\nacl_file {rules}")
+    monkeypatch.setenv("FER_EDGE_MQTT_USER", "cam")
+    monkeypatch.setenv("FER_EDGE_MQTT_PASSWORD", "right")
+    sink = opened(here.port, "?discovery=homeassistant")
+    sink.publish(changing(0))
+    until(lambda: sink.health().delivered == 1, "the event")
+    until(lambda: warnings(caplog), "a sentence about discovery")
+    (said,) = warnings(caplog)
+    assert "does not accept messages on homeassistant/" in said
+    assert sink.health().refused == 0
+
+
 PROGRAM = """
 import sys, time
 from fer_edge.publish import SinkContext, open_sink
