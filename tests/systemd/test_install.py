@@ -163,6 +163,38 @@ def test_an_instance_has_a_file_and_a_state_of_its_own(root: Path) -> None:
     assert commands(steps)[-1] == "systemctl restart fer-edge@door.service"
 
 
+def test_an_instance_gets_a_camera_that_no_other_has(root: Path) -> None:
+    cameras = ["picamera2:0", "/dev/video0", "/dev/video2"]
+    assert systemd.free_camera(cameras, None, root) == "picamera2:0"
+    folder = root / systemd.SETTINGS
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text('source = "picamera2"\n')
+    (folder / "door.toml").write_text('source = "0"\n')
+    (folder / "broken.toml").write_text("source = \n")
+    assert systemd.free_camera(cameras, "hall", root) == "/dev/video2"
+    assert systemd.free_camera(cameras, "door", root) == "/dev/video0", "its own may stay its own"
+    assert systemd.free_camera(cameras[:1], "hall", root) == "picamera2:0"
+    assert systemd.free_camera([], "hall", root) is None
+
+
+def test_an_instance_has_variables_of_its_own_besides_those_of_all(root: Path) -> None:
+    text = systemd.unit_text(set(), template=True)
+    shared, own = (text.index(f"EnvironmentFile=-/etc/fer-edge/{name}") for name in ("environment", "%i.environment"))
+    assert shared < own, "the later one wins"
+    assert "%i" not in systemd.unit_text(set())
+    (root / systemd.SETTINGS).mkdir(parents=True)
+    (root / systemd.SETTINGS / "environment").write_text("FER_EDGE_DEVICE=house\nFER_EDGE_MQTT_USER=all\n")
+    (root / systemd.SETTINGS / "door.environment").write_text("FER_EDGE_DEVICE=door\n")
+    found = systemd.service_environment("fer-edge@door.service", root)
+    assert found == {"FER_EDGE_DEVICE": "door", "FER_EDGE_MQTT_USER": "all"}
+
+
+def test_a_pi_without_picamera2_sees_apts_packages_for_its_pins(root: Path) -> None:
+    (root / "proc/device-tree").mkdir(parents=True)
+    (root / "proc/device-tree/model").write_bytes(b"Raspberry Pi 4 Model B Rev 1.4\0")
+    assert "--system-site-packages" in commands(systemd.plan_install(root=root))[0]
+
+
 def enable(root: Path, *units: str) -> None:
     folder = root / systemd.ENABLED
     folder.mkdir(parents=True)

@@ -6,7 +6,6 @@ import logging
 import os
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,14 +29,6 @@ INSTALL = (
 )
 
 _log = logging.getLogger(__name__)
-
-
-def on_raspberry_pi() -> bool:
-    """Whether this machine says it is a Raspberry Pi."""
-    try:
-        return Path("/proc/device-tree/model").read_bytes().startswith(b"Raspberry Pi")
-    except OSError:
-        return False
 
 
 def load() -> Any:

@@ -19,19 +19,21 @@ from fer_edge.service import models
 from fer_edge.service.config import Settings, together
 
 
-def check(settings: Settings, flags: Collection[str] = ()) -> None:
+def check(settings: Settings, flags: Collection[str] = (), *, tokens: bool = True) -> None:
     """Refuse settings that name what does not exist, or outputs that are written wrongly.
 
     Args:
         settings: their values are in range already.
         flags: names of the settings that came from the command line.
+        tokens: look for those of page and metrics, too. A service's are not seen from elsewhere.
 
     Raises:
         UsageError: a flag cannot be used.
         ConfigError: settings of the file or of a variable cannot be used; the message has a line for each.
     """
     wrong: list[str] = []
-    for name, examine in _CHECKS.items():
+    checks = {**_CHECKS, **({"preview": _preview_token, "metrics": _metrics_token} if tokens else {})}
+    for name, examine in checks.items():
         try:
             examine(settings)
         except (FerError, ValueError) as error:
@@ -77,10 +79,16 @@ def _has_rules(settings: Settings) -> bool:
 
 def _file(path: Path) -> None:
     folder = path.absolute().parent
-    if path.is_dir() or not folder.is_dir():
-        raise UsageError(f"output file {path} cannot be written; give a file in a folder that exists")
-    if not os.access(path if path.exists() else folder, os.W_OK):
-        raise UsageError(f"output file {path} may not be written by this user; choose another folder")
+    try:
+        if path.is_dir() or not folder.is_dir():
+            raise UsageError(f"output file {path} cannot be written; give a file in a folder that exists")
+        writable = os.access(path if path.exists() else folder, os.W_OK)
+    except PermissionError:  # a service's state directory shows nothing to others
+        writable = False
+    if not writable:
+        raise UsageError(
+            f"output file {path} may not be written by this user; choose another folder, or check a service's as root"
+        )
 
 
 def _record(settings: Settings) -> None:
@@ -93,20 +101,32 @@ def _record(settings: Settings) -> None:
 
 
 def _preview(settings: Settings) -> None:
-    if not settings.preview:
-        return
-    from fer_edge.preview.access import Access, Address
+    if settings.preview:
+        from fer_edge.preview.access import Address
 
-    loopback = Address.parse(settings.preview).loopback
-    Access(loopback=loopback, name=settings.preview_name, token=read_secret("preview_token"))
+        Address.parse(settings.preview)
+
+
+def _preview_token(settings: Settings) -> None:
+    if settings.preview:
+        from fer_edge.preview.access import Access, Address
+
+        loopback = Address.parse(settings.preview).loopback
+        Access(loopback=loopback, name=settings.preview_name, token=read_secret("preview_token"))
 
 
 def _metrics(settings: Settings) -> None:
-    if not settings.metrics:
-        return
-    from fer_edge.service.metrics import check_address
+    if settings.metrics:
+        from fer_edge.service.metrics import check_address
 
-    check_address(settings.metrics, token=read_secret("metrics_token"))
+        check_address(settings.metrics, token="a service's")
+
+
+def _metrics_token(settings: Settings) -> None:
+    if settings.metrics:
+        from fer_edge.service.metrics import check_address
+
+        check_address(settings.metrics, token=read_secret("metrics_token"))
 
 
 _CHECKS: dict[str, Callable[[Settings], None]] = {

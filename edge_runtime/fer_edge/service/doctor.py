@@ -190,9 +190,10 @@ def _detectors(settings: Settings, around: Surroundings) -> Iterator[Finding]:
 def _camera_stack(settings: Settings, around: Surroundings) -> Iterator[Finding]:
     """picamera2, where this is a Raspberry Pi or the settings want it."""
     from fer_edge.frames import picamera2
+    from fer_edge.health import on_raspberry_pi
 
     wanted = settings.source.startswith("picamera2")
-    if not wanted and not _on_raspberry_pi(around.root):
+    if not wanted and not on_raspberry_pi(around.root):
         return
     try:
         picamera2.load()
@@ -243,6 +244,9 @@ def _source(settings: Settings, around: Surroundings) -> Iterator[Finding]:
             ribbon = source.startswith("picamera2")
             mend = "check the ribbon cable, then: rpicam-hello --list-cameras" if ribbon else "plug it in, then: lsusb"
             yield Finding("stop", "source", f"{source} is not there", mend)
+    elif source.startswith("/dev/v4l/"):
+        if not Path(source).exists():
+            yield Finding("stop", "source", f"{source} is not there", "plug it in, then: ls /dev/v4l/by-*")
     elif "://" in source and not source.startswith("udp"):
         host, port = _address(source, {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "http": 80, "https": 443})
         yield _reached("source", redact(source), host, port, "stop")
@@ -321,7 +325,11 @@ def _state(settings: Settings, around: Surroundings) -> Iterator[Finding]:
 
 
 def _writable(what: str, folder: Path) -> Finding:
-    if not folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+    except PermissionError:
+        return Finding("stop", what, f"{folder} may not be seen by this user", "for a service's, ask as root: sudo")
+    if not is_folder:
         return Finding("stop", what, f"{folder} is no folder", f"mkdir -p {shlex.quote(str(folder))}")
     if not os.access(folder, os.W_OK):
         mend = f"sudo chown $USER {shlex.quote(str(folder))}, or name another folder"
@@ -367,10 +375,6 @@ def _address(url: str, ports: dict[str, int]) -> tuple[str, int]:
     except ValueError:
         # Not its text: what looks like a port may be half of a password.
         return "", 0
-
-
-def _on_raspberry_pi(root: Path) -> bool:
-    return _text(root / "proc/device-tree/model").startswith("Raspberry Pi")
 
 
 def _text(path: Path) -> str:

@@ -9,17 +9,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fer_edge.contract.errors import FerError, ServiceError, UsageError
 from fer_edge.faces.weights import YUNET_FILE, find_yunet
+from fer_edge.health import on_raspberry_pi
 from fer_edge.publish import homeassistant
 from fer_edge.service import config, distribution
 from fer_edge.service.steps import Remove, RunCommand, Step, WriteFile
@@ -80,6 +82,8 @@ def unit_text(groups: set[str], *, template: bool = False) -> str:
     if template:
         text = text.replace("/etc/fer-edge/config.toml", "/etc/fer-edge/%i.toml")
         text = text.replace("from a camera", "from camera %i")
+        shared = "EnvironmentFile=-/etc/fer-edge/environment\n"
+        text = text.replace(shared, f"{shared}EnvironmentFile=-/etc/fer-edge/%i.environment\n")
         text = re.sub(r"^(StateDirectory=|WorkingDirectory=/var/lib/)fer-edge$", r"\1fer-edge-%i", text, flags=re.M)
     return text
 
@@ -189,10 +193,11 @@ def service_environment(unit: str, root: Path = Path("/")) -> dict[str, str]:
     for name in re.findall(r"^LoadCredential=(\w+):", (SHIPPED / UNIT_FILES[0]).read_text(), flags=re.MULTILINE):
         if (secrets / f"fer-edge.{name}").exists():
             environment[f"FER_EDGE_{name.upper()}_FILE"] = str(secrets / f"fer-edge.{name}")
-    try:
-        lines = (root / SETTINGS / "environment").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return environment
+    lines: list[str] = []
+    instance = instance_of(unit)
+    for name in ("environment", *([f"{instance}.environment"] if instance else [])):
+        with contextlib.suppress(OSError):
+            lines += (root / SETTINGS / name).read_text(encoding="utf-8").splitlines()
     for line in lines:
         name, _, value = line.strip().partition("=")
         if name.startswith(config.ENVIRONMENT_PREFIX):
@@ -201,6 +206,23 @@ def service_environment(unit: str, root: Path = Path("/")) -> dict[str, str]:
                 value = value[1:-1]
             environment[name] = value.replace(f"/run/credentials/{unit}/", f"{secrets}/fer-edge.")
     return environment
+
+
+def free_camera(cameras: Sequence[str], instance: str | None, root: Path = Path("/")) -> str | None:
+    """The first camera that no other instance's settings name, else the first, or None where there is none.
+
+    Args:
+        cameras: as `frames.list_cameras` names them.
+        instance: which is going to have it.
+        root: stands for / in tests.
+    """
+    taken = set()
+    for path in (root / SETTINGS).glob("*.toml"):
+        if path != settings_path(instance, root):
+            with contextlib.suppress(FerError):
+                source = config.load(path, environment={}).source
+                taken |= {source, f"/dev/video{source}", f"{source}:0"}
+    return next((camera for camera in cameras if camera not in taken), next(iter(cameras), None))
 
 
 def installed_units(root: Path = Path("/")) -> list[str]:
@@ -337,8 +359,8 @@ def _installation(settings: config.Settings, root: Path) -> Iterator[Step]:
     """The venv with this very fer-edge in it, and YuNet's weights where somebody has fetched them."""
     python, version = distribution.service_python()
     venv = root / VENV
-    # apt's picamera2 is seen by the system's own Python only.
-    system = (root / "usr/lib/python3/dist-packages/picamera2").is_dir()
+    # apt's picamera2, and lgpio for pins, are seen by the system's own Python only.
+    system = (root / "usr/lib/python3/dist-packages/picamera2").is_dir() or on_raspberry_pi(root)
     if not _fits(venv, python, version, system):
         options = ("--clear", "--system-site-packages") if system else ("--clear",)
         yield RunCommand((str(python), "-m", "venv", *options, str(venv)), hint="sudo apt install -y python3-venv")

@@ -53,7 +53,7 @@ def install(instance: str | None, path: Path | None, start: bool, dry_run: bool)
     if not dry_run:
         systemd.require_root("service install", _program())
         systemd.require_systemd()
-    camera = next((spec for spec, _ in list_cameras()), None)
+    camera = systemd.free_camera([spec for spec, _ in list_cameras()], instance)
     _take(systemd.plan_install(instance=instance, settings_file=path, camera=camera, start=start), dry_run=dry_run)
     unit, settings = systemd.unit_of(instance), systemd.settings_path(instance)
     if dry_run:
@@ -118,7 +118,7 @@ def status(instance: str | None) -> None:
             click.echo(f"    | {line}")
         if found.exit_code == ConfigError.exit_code:
             settings = systemd.settings_path(systemd.instance_of(unit))
-            click.echo(f"    -> fer-edge config check {settings}, then: sudo systemctl restart {unit}")
+            click.echo(f"    -> sudo {_program()} config check {settings}, then: sudo systemctl restart {unit}")
         else:
             click.echo(f"    -> journalctl -u {unit}; fer-edge doctor")
     sys.exit(0 if running else 1)

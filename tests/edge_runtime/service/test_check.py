@@ -34,6 +34,24 @@ def test_a_bad_setting_is_refused_by_its_origin(name: str, value: object) -> Non
     assert str(of_flag.value) == str(of_file.value)
 
 
+def test_a_services_tokens_are_not_looked_for_from_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FER_EDGE_METRICS_TOKEN_FILE", raising=False)
+    check(Settings(source="demo", preview=":8808", metrics=":9808"), tokens=False)
+    with pytest.raises(ConfigError, match="FER_EDGE_METRICS_TOKEN_FILE"):
+        check(Settings(source="demo", metrics=":9808"))
+
+
+def test_a_folder_that_shows_nothing_to_this_user_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: object) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", locked)
+    with pytest.raises(ConfigError, match=r"may not be written by this user; .* as root"):
+        check(Settings(source="demo", publish=[f"file:{tmp_path}/events.jsonl"]))
+
+
 def test_settings_are_examined_to_the_end() -> None:
     with pytest.raises(ConfigError) as refused:
         check(Settings(source="gopher://x/y", model="/nowhere/model.tflite", record="/tmp/clip.mp4"))

@@ -200,7 +200,7 @@ def test_cameras_that_may_not_be_opened(root: Path) -> None:
     assert found.mend == "sudo usermod -aG video $USER, then log in again"
 
 
-@pytest.mark.parametrize("source", ["/dev/video7", "7", "picamera2", "picamera2:1"])
+@pytest.mark.parametrize("source", ["/dev/video7", "7", "picamera2", "picamera2:1", "/dev/v4l/by-id/usb-x"])
 def test_cameras_that_are_not_there(root: Path, source: str) -> None:
     assert findings(root, source=source)["source"].state == "stop"
     other = [("/dev/video3", "another one"), ("picamera2:0", "imx708")]
