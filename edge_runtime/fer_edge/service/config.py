@@ -50,7 +50,7 @@ _SIZE = r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$"
 class Settings:
     """Everything `fer-edge run` can be told; the metadata of each field is its documentation."""
 
-    source: str = setting("auto", "auto, picamera2, 0, /dev/video0, FILE, FOLDER, URL or demo", minLength=1)
+    source: str = setting("auto", "auto, picamera2, 0, /dev/video0, /dev/v4l/…, FILE, FOLDER, URL or demo", minLength=1)
     detector: str = setting("auto", "auto is yunet where its weights are installed", enum=["auto", "haar", "yunet"])
     model: str = setting("", "mini, plus (larger) or a model file; empty is what was installed, or mini")
     publish: list[str] = setting(["-"], "-, file:PATH, mqtt(s)://HOST/TOPIC, https://URL, gpio:PIN=LABEL or exec:CMD")
