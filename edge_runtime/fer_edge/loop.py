@@ -14,17 +14,13 @@ from fer_edge.expressions.smoothing import Smoother
 from fer_edge.faces.framing import crop_gray
 from fer_edge.faces.tracking import Tracker
 from fer_edge.pace import Pace
-from fer_edge.records import Box, Detection, Face, Frame, FrameResult, Track
+from fer_edge.records import CLOCK_JUMP_S, Box, Detection, Face, Frame, FrameResult, Track
 from fer_edge.seams import ExpressionClassifier, FaceDetector, FrameSource
 
 _log = logging.getLogger(__name__)
 
 MAX_FAILURES_IN_A_ROW = 100
 """A detector that fails so often does not come back; the run ends with its error."""
-
-
-CLOCK_JUMP_S = 1.0
-"""A wall clock that moves so much against the monotonic one was set; NTP slews by less."""
 
 
 class Loop:

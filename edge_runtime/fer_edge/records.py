@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Box = tuple[float, float, float, float]
 """x, y, width, height in pixels; x grows to the right, y downwards; may leave the frame."""
 
+CLOCK_JUMP_S = 1.0
+"""A wall clock that moves so much against the monotonic one was set; NTP slews by less."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:

@@ -21,7 +21,7 @@ from fer_edge.contract.colours import label_colours
 from fer_edge.contract.errors import PublishError
 from fer_edge.recording.drawing import annotated
 from fer_edge.recording.matroska import MatroskaWriter
-from fer_edge.records import Frame, FrameResult
+from fer_edge.records import CLOCK_JUMP_S, Frame, FrameResult
 
 _log = logging.getLogger(__name__)
 
@@ -121,16 +121,18 @@ class Recorder(Closing):
 
     def _work(self) -> None:
         writer: MatroskaWriter | None = None
-        size, shift = (0, 0), 0.0
+        size, jumped, offset = (0, 0), 0.0, 0.0
         try:
             while (picture := self._pictures.get()) is not None:
                 image = picture.image
                 if writer is None:
                     size = (image.shape[1], image.shape[0])
                     writer = MatroskaWriter(self.path, size=size, began=picture.time)
-                    # The film begins by the wall clock and goes on by one that nobody sets.
-                    shift = picture.time - picture.captured
-                writer.write(self._encoded(picture, size), picture.captured + shift)
+                    offset = picture.time - picture.captured
+                # By the wall clock, as events are, but for the moments at which somebody sets it.
+                before, offset = offset, picture.time - picture.captured
+                jumped += offset - before if abs(offset - before) > CLOCK_JUMP_S else 0.0
+                writer.write(self._encoded(picture, size), picture.time - jumped)
                 self._frames += 1
                 self._bytes = writer.bytes
         except OSError as error:

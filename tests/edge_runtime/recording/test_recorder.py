@@ -95,6 +95,16 @@ def test_a_clock_that_is_set_leaves_the_film_as_long_as_it_was(tmp_path: Path, j
     assert recorded_at(path) == pytest.approx(BEGAN, abs=0.0011)
 
 
+def test_a_clock_that_is_slewed_is_followed_since_events_are_matched_by_it(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    with recorder(path) as opened:
+        for number in range(6):
+            seen = frame(at=number / 10)
+            opened.take(replace(seen, time=seen.time + 0.02 * number), result())
+            time.sleep(0.01)
+    assert [at for at, _ in film(path)] == pytest.approx([0.12 * number for number in range(6)], abs=0.0011)
+
+
 def test_two_frames_of_one_moment_keep_their_order(tmp_path: Path) -> None:
     path = tmp_path / "clip.mkv"
     with recorder(path) as opened:
