@@ -35,6 +35,9 @@ class History:
     def add(self, result: FrameResult) -> None:
         """Take one result; called a few times a second, with the newest."""
         now = result.time
+        if self._segments and self._segments[-1].end > now + GAP_S:
+            # The clock was set back: what lies in the future would stay for ever.
+            self._segments = deque((s for s in self._segments if s.end <= now + GAP_S), maxlen=MAX_SEGMENTS)
         for face in result.faces:
             segment = self._open.get(face.id)
             if segment is None or segment.label != face.stable or not 0 <= now - segment.end <= GAP_S:

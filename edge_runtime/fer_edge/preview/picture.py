@@ -1,4 +1,4 @@
-"""The picture on the live page: copied out of the loop, faces blurred where that is asked, encoded once."""
+"""The picture on the live page: copied out of the loop, made unrecognisable where that is asked, encoded once."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ JPEG_QUALITY = 80
 
 BLUR_CELLS = 6
 """A blurred face keeps so many cells across and down: what an expression is cannot be read from it, nor who."""
+
+COARSE_CELLS = 40
+"""So many cells along its longer side keeps all of a blurred picture: somebody who came in just now, or whom the
+detector does not see, is in it, too. A face as wide as a quarter of the picture has ten."""
 
 BLUR_MARGIN = 0.35
 """How far a blurred region reaches beyond the box on each side, in box sides: boxes end at forehead and chin."""
@@ -41,16 +45,19 @@ class Snapshot:
         np.copyto(self._pixels, image)
         self.view = (*frame.offset, image.shape[1], image.shape[0])
 
-    def jpeg(self, blurred: Iterable[Box] = ()) -> bytes:
+    def jpeg(self, blurred: Iterable[Box] | None = None) -> bytes:
         """The picture as JPEG, at most `MAX_WIDTH` wide.
 
         Args:
-            blurred: regions of the full frame, in its pixels, to make unrecognisable first.
+            blurred: where faces are, in pixels of the full frame: with these, if only with none, everything is made
+                coarse (`COARSE_CELLS`) and they are made coarser; None leaves the picture as it is.
         """
         assert self.view is not None, "no frame was taken"
         x, y, width, height = self.view
-        for box in blurred:
-            blur(self._pixels, (box[0] - x, box[1] - y, box[2], box[3]))
+        if blurred is not None:
+            for box in blurred:
+                blur(self._pixels, (box[0] - x, box[1] - y, box[2], box[3]))
+            _average(self._pixels, COARSE_CELLS / max(width, height))
         picture = self._pixels
         if width > MAX_WIDTH:
             size = (MAX_WIDTH, max(1, round(height * MAX_WIDTH / width)))
@@ -75,5 +82,13 @@ def blur(image: NDArray[np.uint8], box: Box) -> None:
     region = image[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
     if region.size == 0:
         return
-    cells = cv2.resize(region, (BLUR_CELLS, BLUR_CELLS), interpolation=cv2.INTER_AREA)
-    region[...] = cv2.resize(cells, (region.shape[1], region.shape[0]), interpolation=cv2.INTER_LINEAR)
+    _average(region, (BLUR_CELLS / region.shape[1], BLUR_CELLS / region.shape[0]))
+
+
+def _average(region: NDArray[np.uint8], share: float | tuple[float, float]) -> None:
+    """Keep so many cells a pixel, in place, in both directions or across and down."""
+    across, down = share if isinstance(share, tuple) else (share, share)
+    height, width = region.shape[:2]
+    size = (max(1, round(min(across, 1.0) * width)), max(1, round(min(down, 1.0) * height)))
+    cells = cv2.resize(region, size, interpolation=cv2.INTER_AREA)
+    region[...] = cv2.resize(cells, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from fer_edge.records import Box, Frame, FrameResult
 _log = logging.getLogger(__name__)
 
 MODES = ("picture", "blurred", "boxes", "off")
-"""What viewers see, from most to least: the frame, the frame with faces blurred, boxes alone, neither."""
+"""What viewers see, from most to least: the frame, the frame made coarse, its faces more so, boxes alone, neither."""
 
 PICTURED = MODES[:2]
 
@@ -233,9 +233,8 @@ class Preview:
         data = {"event": self._describe(result), "view": view, "mode": mode}
         self._server.send_event("result", _json(data))
 
-    def _blurred(self, mode: str) -> Iterator[Box]:
-        if mode == "blurred":
-            yield from (box for _, boxes in self._boxes for box in boxes)
+    def _blurred(self, mode: str) -> list[Box] | None:
+        return [box for _, boxes in self._boxes for box in boxes] if mode == "blurred" else None
 
     def _state(self, now: float) -> dict[str, Any]:
         rate = None

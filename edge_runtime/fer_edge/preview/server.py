@@ -41,6 +41,7 @@ _TYPES = {
     "svg": "image/svg+xml",
 }
 _TEXT = "text/plain; charset=utf-8"
+_BYTES = "application/octet-stream"
 
 _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
@@ -242,7 +243,9 @@ class Server:
             raise HttpError(503, f"{MAX_VIEWERS} viewers are watching already")
         if request.path == PICTURES and not self._pictured():
             raise HttpError(403, "the picture is switched off")
-        writer.write(head(200, _STREAM_TYPES[request.path]))
+        # The page reads the parts itself, and WebKit cancels a multipart answer to anything but an image.
+        kind = _BYTES if "raw" in request.query else _STREAM_TYPES[request.path]
+        writer.write(head(200, kind))
         if request.method == "HEAD":
             return
         task = asyncio.current_task()

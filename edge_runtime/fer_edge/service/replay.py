@@ -28,8 +28,8 @@ from fer_edge.service.watching import open_preview
 
 _log = logging.getLogger(__name__)
 
-MAX_PAUSE_S = 2.0
-"""Longer pauses between events are cut to this, seconds."""
+MAX_PAUSE_S = 1.5
+"""Longer pauses between events are cut to this, seconds; after two the page says that nothing comes."""
 
 SAME_FRAME_S = 0.0015
 """Events and films count milliseconds: an event this close to a film's frame is about it, seconds."""
@@ -70,10 +70,12 @@ def replay(path: Path, *, video: Path | None, settings: Settings, speed: float =
         stack.callback(terminal.close)
         page = None
         if settings.preview:
-            facts = {"detector": f"replay of {path.name}", "replay": path.name}
-            page = open_preview(settings, context, facts=facts, status=_status, opens=opens_page)
+            if video is None and settings.preview_picture != "off":
+                settings = dataclasses.replace(settings, preview_picture="boxes")  # there is no picture to wait for
+            status = {**_STATUS, "detector": f"replay of {path.name}"}
+            page = open_preview(settings, context, facts={"replay": path.name}, status=lambda: status, opens=opens_page)
             stack.callback(page.close)
-        shown = _alone(events) if video is None else _with_film(events, path, video)
+        shown = _alone(events, MAX_PAUSE_S * min(speed, 1.0)) if video is None else _with_film(events, path, video)
         began = time.monotonic()
         for at, frame, event, result in shown:
             threading.Event().wait(max(0.0, began + at / speed - time.monotonic()))
@@ -157,11 +159,11 @@ _Shown = tuple[float, Frame | None, Event | None, FrameResult]
 """Seconds since the beginning, and what is seen then; the result is as the page wants it."""
 
 
-def _alone(events: Iterator[Event]) -> Iterator[_Shown]:
+def _alone(events: Iterator[Event], max_pause_s: float = MAX_PAUSE_S) -> Iterator[_Shown]:
     at, before = 0.0, None
     for number, event in enumerate(events):
         now = event.result.time
-        at += 0.0 if before is None else min(max(now - before, 0.0), MAX_PAUSE_S)
+        at += 0.0 if before is None else min(max(now - before, 0.0), max_pause_s)
         before = now
         yield at, None, event, dataclasses.replace(event.result, seq=number)
 
@@ -234,6 +236,5 @@ def _seen(
     )
 
 
-def _status() -> dict[str, Any]:
-    # How this machine is doing now says nothing of the run that is shown.
-    return {"failures": 0, "trouble": None, "sinks": [], "recording": None}
+_STATUS: dict[str, Any] = {"failures": 0, "trouble": None, "sinks": [], "recording": None}
+"""How this machine is doing now says nothing of the run that is shown."""

@@ -68,7 +68,11 @@ def run(settings: Settings, *, opens_page: bool = False) -> int:
             "run %s: %s, detector %s, model %s", context.run, settings.device_name, detector.name, classifier.model.name
         )
         loop = make_loop(settings, source, detector, classifier)
-        facts = {"detector": detector.name, "model": classifier.model.name}
+
+        def facts() -> dict[str, str]:
+            runs = what_runs(classifier if loop is None else loop.classifier, detector)
+            return {name: runs[name] for name in ("detector", "model") if name in runs}
+
         watch = stack.enter_context(watching(settings, context, source, loop, sinks, facts=facts, opens=opens_page))
         measure = None
         if settings.metrics:

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from fer_edge import __version__
@@ -32,7 +33,7 @@ Watch = Callable[[Frame, FrameResult], None]
 @contextlib.contextmanager
 def watching(
     settings: Settings, context: SinkContext, source: FrameSource, loop: Loop, sinks: Sinks, *,
-    facts: Mapping[str, str], opens: bool = False,
+    facts: Callable[[], Mapping[str, str]], opens: bool = False,
 ) -> Iterator[Watch | None]:  # fmt: skip
     """Start what the settings ask for, and end it.
 
@@ -40,7 +41,7 @@ def watching(
         settings: `preview` and `record` and what begins with them.
         context: device, run and labels.
         source, loop, sinks: whose counters the page shows.
-        facts: what the page says about the run: detector, model.
+        facts: what the page says about the run, and may change in it: detector, model.
         opens: open the page in a browser where there is a desktop.
 
     Yields:
@@ -67,6 +68,7 @@ def watching(
 
         def status() -> dict[str, Any]:
             return {
+                **facts(),
                 **board(),
                 "failures": loop.failures,
                 "trouble": getattr(source, "trouble", None),
@@ -85,7 +87,7 @@ def watching(
             }
 
         if settings.preview:
-            page = open_preview(settings, context, facts=facts, status=status, opens=opens)
+            page = open_preview(settings, context, status=status, opens=opens)
             stack.callback(page.close)
             watchers.append(page.show)
 
@@ -97,8 +99,8 @@ def watching(
 
 
 def open_preview(
-    settings: Settings, context: SinkContext, *, facts: Mapping[str, str], status: Callable[[], Mapping[str, Any]],
-    opens: bool,
+    settings: Settings, context: SinkContext, *, status: Callable[[], Mapping[str, Any]], opens: bool,
+    facts: Mapping[str, str] = MappingProxyType({}),
 ) -> Preview:  # fmt: skip
     """Serve the live page as the settings say, and say where.
 

@@ -234,7 +234,7 @@ def test_everything_can_be_done_with_the_keyboard(browser: Any) -> None:
     press(Keys.TAB)
     assert focused() == "picture"
     press(Keys.ARROW_RIGHT)
-    until(lambda: text(browser, "#mode") == "Faces blurred")
+    until(lambda: text(browser, "#mode") == "Blurred")
     until(lambda: seq(browser))
     keep(browser, "blurred")
     assert (
@@ -245,6 +245,41 @@ def test_everything_can_be_done_with_the_keyboard(browser: Any) -> None:
     until(lambda: text(browser, "#mode") == "" and seq(browser))
     press(Keys.TAB)
     assert browser.execute_script("return document.activeElement.id") == "fullscreen"
+
+
+def test_full_screen_shows_the_picture_as_it_is(browser: Any) -> None:
+    dress(browser, (1600, 700), "light")
+    until(lambda: seq(browser))
+    browser.find_element("id", "fullscreen").click()
+    until(lambda: browser.execute_script("return document.fullscreenElement !== null"))
+    found = until(
+        lambda: browser.execute_script(
+            "const r = (id) => { const b = document.getElementById(id).getBoundingClientRect();"
+            " return [b.x, b.y, b.width, b.height]; };"
+            "const c = document.getElementById('picture');"
+            "return c.width && [r('picture'), r('boxes'), c.width / c.height, innerWidth, innerHeight]"
+        )
+    )
+    picture, boxes, ratio, width, height = found
+    keep(browser, "full-screen")
+    browser.execute_script("return document.exitFullscreen()")
+    dress(browser, DESK, "light")
+    assert picture == pytest.approx(boxes, abs=1)
+    assert picture[2] / picture[3] == pytest.approx(ratio, rel=0.01), "a face is not drawn out"
+    assert max(picture[2] / width, picture[3] / height) == pytest.approx(1.0, abs=0.01), "as large as the screen allows"
+
+
+def test_a_switch_that_did_not_reach_the_run_does_not_say_so(browser: Any) -> None:
+    until(lambda: browser.execute_script("return !document.getElementById('privacy').disabled"))
+    browser.execute_script(
+        "window.real = window.fetch; window.fetch = (path, how) =>"
+        " path === '/privacy' ? Promise.reject(new TypeError('no network')) : window.real(path, how)"
+    )
+    browser.execute_script("document.querySelector('#privacy [value=off]').click()")
+    chosen = "return document.querySelector('#privacy :checked').value"
+    until(lambda: browser.execute_script(chosen) == "picture")
+    until(lambda: "has not changed" in text(browser, "#announcer"))
+    browser.execute_script("window.fetch = window.real")
 
 
 def test_a_screen_reader_hears_labels_once_they_are_stable(browser: Any) -> None:

@@ -52,6 +52,19 @@ def test_a_region_says_where_it_lies() -> None:
     assert decoded(snapshot.jpeg([(40.0, 20.0, 20.0, 20.0)])).shape == (40, 80, 3)
 
 
+@pytest.mark.parametrize("shape", [(480, 640, 3), (640, 480), (30, 20, 3)])
+def test_a_blurred_picture_keeps_forty_cells_whether_a_face_was_found_or_not(shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    snapshot = Snapshot()
+    snapshot.take(frame(image))
+    seen = decoded(snapshot.jpeg([]))
+    cell = max(1.0, max(shape) / 40)
+    # Between two cells the levels change slowly, however wild the picture was.
+    assert np.abs(np.diff(seen.astype(int), axis=0)).mean() <= 74 / cell
+    snapshot.take(frame(image))
+    assert np.abs(np.diff(decoded(snapshot.jpeg()).astype(int), axis=0)).mean() > 50
+
+
 def test_blurring_leaves_a_handful_of_cells_and_the_rest_as_it_was() -> None:
     image = noise()
     before = image.copy()

@@ -107,6 +107,29 @@ def test_long_pauses_are_cut_and_clocks_that_went_back_cost_nothing(tmp_path: Pa
     assert [seen.seq for *_, seen in shown] == [0, 1, 2, 3], "numbers grow, also over two runs"
 
 
+@pytest.mark.parametrize(("wanted", "shown"), [("picture", "boxes"), ("blurred", "boxes"), ("off", "off")])
+def test_without_a_film_the_page_waits_for_no_picture(
+    wanted: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Settings] = []
+
+    class Shown:
+        def show(self, *_: object) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+    def opened(settings: Settings, *_: object, **__: object) -> Shown:
+        asked.append(settings)
+        return Shown()
+
+    monkeypatch.setattr(module, "open_preview", opened)
+    path = written(tmp_path / "events.jsonl", at(0, 0))
+    assert replay(path, video=None, settings=Settings(preview="127.0.0.1:0", preview_picture=wanted)) == 0
+    assert asked[0].preview_picture == shown
+
+
 def test_each_event_meets_the_frame_it_was_recorded_with(tmp_path: Path) -> None:
     times = [0.0, 0.04, 0.11, 0.2, 0.7]
     clip = recorded(tmp_path / "clip.mkv", times)

@@ -33,7 +33,7 @@ def no_token(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextlib.contextmanager
 def opened(address: str = "0.0.0.0:0") -> Iterator[Preview]:
     context = SinkContext(device="pi", run="9f3c2a", every_frame=False, labels=result().labels)
-    page = open_preview(Settings(preview=address), context, facts={}, status=dict, opens=False)
+    page = open_preview(Settings(preview=address), context, status=dict, opens=False)
     try:
         yield page
     finally:

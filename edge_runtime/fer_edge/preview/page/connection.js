@@ -3,6 +3,7 @@
 const RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 5000;
 const SILENT_MS = 4000; // the server says something every second
+const ANSWER_MS = 5000;
 
 // Server-sent events. `handlers` has one function for each kind of event, and `lost(status)`, where status is
 // the HTTP status that the server refuses with, or null where it cannot be reached.
@@ -32,26 +33,31 @@ export class Events {
   }
 
   async again() {
-    this.close();
+    this.stop();
     this.timer = setTimeout(() => this.open(), this.retry);
     this.retry = Math.min(2 * this.retry, LONGEST_RETRY_MS);
     // An event source does not say why it was refused. The answer may come after the stream has come back.
     const before = this.spoken;
     let status = null;
     try {
-      status = (await fetch(this.path, { method: "HEAD" })).status;
+      status = (await fetch(this.path, { method: "HEAD", signal: AbortSignal.timeout(ANSWER_MS) })).status;
     } catch {}
-    if (this.spoken === before) this.handlers.lost(status);
+    if (!this.ended && this.spoken === before) this.handlers.lost(status);
   }
 
-  close() {
+  stop() {
     this.source.close();
     clearInterval(this.watchdog);
     clearTimeout(this.timer);
   }
+
+  close() {
+    this.ended = true;
+    this.stop();
+  }
 }
 
-// A multipart stream of JPEG pictures. `onPicture(seq, bitmap)` gets each that can be decoded in time.
+// A multipart stream of JPEG pictures, by another type: WebKit takes a multipart one for nothing but images. `onPicture(seq, bitmap)` gets each that can be decoded in time.
 export class Pictures {
   constructor(path, onPicture) {
     this.path = path;

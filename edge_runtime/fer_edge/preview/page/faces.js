@@ -31,6 +31,14 @@ export class Faces {
     else this.more.remove();
   }
 
+  // What was known is of another run, and perhaps of a network with other labels.
+  clear() {
+    for (const { card } of this.cards.values()) card.remove();
+    this.cards.clear();
+    this.more.remove();
+    this.empty.hidden = false;
+  }
+
   add(face, colours) {
     const card = template(`<article class="face"><header><i></i><h3></h3><b></b><p></p></header><ul class="bars"></ul></article>`);
     const [swatch, title, share, about] = card.querySelectorAll("i, h3, b, p");

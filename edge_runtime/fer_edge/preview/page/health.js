@@ -27,6 +27,13 @@ export class Health {
     });
   }
 
+  clear() {
+    this.times = {};
+    this.age = null;
+    this.fields.clear();
+    this.numbers.replaceChildren();
+  }
+
   take(event) {
     const smooth = (before, value) => (before === undefined || before === null ? value : before + SMOOTHING * (value - before));
     for (const [stage, value] of Object.entries(event.stages_ms)) this.times[stage] = smooth(this.times[stage], value);

@@ -7,9 +7,12 @@ import { Stage } from "./stage.js";
 import { Timeline } from "./timeline.js";
 
 const FROZEN_S = 2;
+const RETRY_MS = 1000;
 const RECENT = 60; // results kept to be matched with their pictures
+const STALLED_MS = 8000; // results but no picture for so long: its connection is dead and nobody said so
+const ASK_MS = 5000;
 const SAY_MS = 1500; // between two announcements to a screen reader
-const MODES = { picture: "", blurred: "Faces blurred", boxes: "Boxes only", off: "Picture off" };
+const MODES = { picture: "", blurred: "Blurred", boxes: "Boxes only", off: "Picture off" };
 const CONNECTING = ["Connecting", ""];
 const REFUSED = {
   401: ["This page needs its token", "Open the address that fer-edge wrote to its log, or load this page again to enter it."],
@@ -25,8 +28,10 @@ const health = new Health($("numbers"), $("stages"), $("sinks"));
 let events = null;
 let pictures = null;
 let labels = {};
+let run = "";
 let status = null;
 let mode = null;
+let version = null; // of the fer-edge that this page's scripts came from
 let replay = false; // events of another time: nothing of it is live
 let newest = null; // { event, view, at }: the newest result, and when it arrived
 let pictured = null; // when the picture that is shown arrived
@@ -38,15 +43,21 @@ const isPictured = () => mode === "picture" || mode === "blurred";
 
 const handlers = {
   hello(hello) {
+    if (version !== null && version !== hello.version) return location.reload();
+    version = hello.version;
     labels = hello.labels;
+    faces.clear();
+    health.clear();
+    announcer.stable.clear();
     replay = Boolean(hello.replay);
     timeline.begin(hello.history, hello.span_s);
     $("device").textContent = hello.device;
-    $("about").textContent = `${hello.device} · run ${hello.run} · ${hello.detector ?? ""} · ${hello.model ?? ""} · fer-edge ${hello.version}`.replace(/( · )+/g, " · ");
+    run = hello.run;
     document.title = `${hello.device} · fer-edge`;
     since = performance.now();
     trouble = null;
     recent.clear();
+    mode = null; // the stream of pictures may have broken without a word, as that of events did
     handlers.status(hello);
   },
 
@@ -66,6 +77,8 @@ const handlers = {
   status(now) {
     status = { ...now, at: performance.now() };
     choose(now.mode);
+    check(now.mode);
+    $("about").textContent = [$("device").textContent, `run ${run}`, now.detector, now.model, `fer-edge ${version}`].filter(Boolean).join(" · ");
     for (const input of $("privacy").elements) if (input.value) input.closest("label").hidden = !now.modes.includes(input.value);
     showRecording(now.recording);
   },
@@ -86,16 +99,23 @@ function mark({ event, view }) {
 function choose(next) {
   if (next === mode) return;
   mode = next;
-  since = performance.now();
   pictured = null;
   stage.clear();
   stage.element.dataset.mode = mode;
   $("mode").textContent = MODES[mode];
   $("mode").hidden = !MODES[mode];
-  const input = $("privacy").querySelector(`[value="${mode}"]`);
-  if (input) input.checked = true;
+  watch();
+}
+
+function watch() {
+  since = performance.now();
   pictures?.close();
-  pictures = isPictured() ? new Pictures("/stream.mjpg", show) : null;
+  pictures = isPictured() ? new Pictures("/stream.mjpg?raw", show) : null;
+}
+
+function check(which) {
+  const input = $("privacy").querySelector(`[value="${which}"]`);
+  if (input) input.checked = true;
 }
 
 function show(seq, bitmap) {
@@ -116,6 +136,7 @@ function showRecording(recording) {
 // Nothing that is old may look live: what is shown, and how old it is.
 function judge() {
   const now = performance.now();
+  if (pictures && newest && now - newest.at < RETRY_MS && now - Math.max(pictured ?? 0, since) > STALLED_MS) watch();
   const shown = isPictured() ? pictured : (newest?.at ?? null);
   const quiet = (now - (shown ?? since)) / 1000;
   const silent = status ? Math.max(status.silent_s ?? 0, 0) + (now - status.at) / 1000 : 0;
@@ -143,7 +164,8 @@ function judge() {
   pill.lastElementChild.textContent = words;
   document.body.classList.toggle("stale-data", state !== "live");
   announcer.state(state);
-  const age = newest ? newest.event.age_ms + (now - (isPictured() ? (recent.get(stage.seq)?.at ?? newest.at) : newest.at)) : null;
+  const from = isPictured() ? (recent.get(stage.seq)?.at ?? pictured) : newest?.at;
+  const age = newest && from ? newest.event.age_ms + (now - from) : null;
   $("age").hidden = age === null || mode === "off" || replay;
   if (age !== null) $("age").textContent = age < 1000 ? `${Math.round(age)} ms old` : `${(age / 1000).toFixed(1)} s old`;
 }
@@ -187,10 +209,11 @@ const announcer = {
 
 async function ask(next) {
   try {
-    await fetch("/privacy", { method: "POST", body: next });
-  } catch {
-    // The status that follows says what is on.
-  }
+    if ((await fetch("/privacy", { method: "POST", body: next, signal: AbortSignal.timeout(ASK_MS) })).ok) return;
+  } catch {}
+  // Nothing may say that the picture is off while it is not.
+  check(mode);
+  announcer.pending.set("privacy", "What is shown has not changed");
 }
 
 // Nobody looks at a hidden page, so it costs nothing.

@@ -46,8 +46,10 @@ export class Timeline {
 
   draw(now, colours) {
     const began = now - this.span;
-    this.stretches = this.stretches.filter((stretch) => stretch.end > began);
-    for (const [id, stretch] of this.open) if (stretch.end <= began) this.open.delete(id);
+    // What lies in the future was seen by a clock that has been set back since.
+    const within = (stretch) => stretch.end > began && stretch.end <= now + GAP_S;
+    this.stretches = this.stretches.filter(within);
+    for (const [id, stretch] of this.open) if (!within(stretch)) this.open.delete(id);
     const latest = [...this.open.entries()].sort(([a, one], [b, other]) => other.end - one.end || a - b);
     const ids = latest.slice(0, ROWS).map(([id]) => id).sort((a, b) => a - b);
     for (const [id, row] of this.rows) {
