@@ -19,8 +19,11 @@ Picture = NDArray[np.integer[Any] | np.floating[Any]]
 
 _CHANNELS = ((), (1,), (3,), (4,))
 
+_LOG_LEVEL_ERROR = 2
 if "OPENCV_LOG_LEVEL" not in os.environ:
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    # OpenCV 4.13 moved it; bookworm's numpy needs an older one.
+    _set_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
+    _set_level(_LOG_LEVEL_ERROR)
 
 
 def as_frame_image(picture: Picture) -> NDArray[np.uint8]:
