@@ -7,8 +7,6 @@ boards; we measure how long it takes here, and each stage of the loop in the sam
 from __future__ import annotations
 
 import dataclasses
-import math
-import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -79,7 +77,8 @@ OTHER_WORK = (72.33 / 5.90) / (5.43 / 0.72)
 MobileNet-V1, which is made of depthwise-separable convolutions as mini-Xception is."""
 
 BOARD_CORES = 4
-"""Of each of the boards; the published times are of all four."""
+"""Of each of the boards; the published times are of all four, so one alone is at most four times slower. How much they
+gain there cannot be measured elsewhere: on a machine of two busy cores it looks like nothing."""
 
 SIZE = (160, 120)
 CALLS = 40
@@ -112,22 +111,20 @@ def measure(
     classifier = make_classifier(settings)
     detector = make_detector(settings)
     settings = dataclasses.replace(settings, detector=detector.name, max_frames=max_frames)
-    cores = min(BOARD_CORES, os.cpu_count() or 1)
     parts = [stage for stage in STAGES if stage not in ("decode", "own")]
-    stages, yunet = np.empty((rounds, len(parts))), np.empty((rounds, 2))
+    stages, yunet = np.empty((rounds, len(parts))), np.empty(rounds)
     with tempfile.TemporaryDirectory(prefix="fer-bench-") as folder:
         shown = clip or write_demo(Path(folder) / f"{DEMO}.mkv", max_frames)
         frames = decode(dataclasses.replace(settings, source=str(shown)))
         digest = sha256_of(shown)
         for turn in range(-1, rounds):
             times, _ = time_loop(settings, frames, detector, classifier, Path(folder) / f"{turn}.jsonl")
-            alone = [_time_yunet(weights, frames, threads) for threads in (1, cores)]
+            alone = _time_yunet(weights, frames)
             if turn >= 0:
                 stages[turn], yunet[turn] = times.mean(axis=1), alone
                 on_round(1)
     cv2.setNumThreads(settings.threads)
-    multiples = np.median(stages / yunet[:, :1], axis=0)
-    speedup = of_four(max(1.0, float(np.median(yunet[:, 0] / yunet[:, 1]))), cores)
+    multiples = np.median(stages / yunet[:, None], axis=0)
     return {
         "threads": {"classifier": settings.threads, "opencv": settings.threads},
         "data": {"clips": [{"file": DEMO if clip is None else clip.name, "sha256": digest, "frames": len(frames),
@@ -137,34 +134,22 @@ def measure(
         "settings": settings_facts(settings),
         "rounds": rounds,
         "here": {
-            "yunet_160x120_ms": round(float(np.median(yunet[:, 0])), 4),
-            "yunet_speedup_of_cores": round(speedup, 3),
+            "yunet_160x120_ms": round(float(np.median(yunet)), 4),
             "stages_ms": _rounded(parts, np.median(stages, axis=0)),
             "multiples_of_yunet": _rounded(parts, multiples),
         },
         "other_work": round(OTHER_WORK, 3),
         "sources": list(SOURCES),
-        "boards": [_prediction(board, parts, multiples, speedup) for board in BOARDS],
+        "boards": [_prediction(board, parts, multiples) for board in BOARDS],
     }  # fmt: skip
 
 
-def of_four(speedup: float, cores: int) -> float:
-    """How much faster than one core the published four may be: one core alone is so much slower at the most.
-
-    Args:
-        speedup: of YuNet on `cores` threads here, at least 1.
-        cores: 1 to 4. Fewer than four that gain nothing, or little, gain no more when doubled; with one, nothing is
-            known, and four may be four times as fast.
-    """
-    return float(BOARD_CORES) if cores == 1 else speedup ** (math.log(BOARD_CORES) / math.log(cores))
-
-
-def _time_yunet(weights: Path, frames: Sequence[Frame], threads: int) -> float:
-    """Mean milliseconds of YuNet on frames of 160x120, made small beforehand as for the published figure.
+def _time_yunet(weights: Path, frames: Sequence[Frame]) -> float:
+    """Mean milliseconds of YuNet, one thread, on frames of 160x120 that were made small as for the published figure.
 
     The stages are means, too, so that other load of the machine touches both alike.
     """
-    cv2.setNumThreads(threads)
+    cv2.setNumThreads(1)
     detector = cv2.FaceDetectorYN.create(str(weights), "", SIZE)
     small = [cv2.resize(bgr(frame), SIZE, interpolation=cv2.INTER_AREA) for frame in frames[:CALLS]]
     took = []
@@ -180,10 +165,13 @@ def _rounded(parts: Sequence[str], values: NDArray[np.float64]) -> dict[str, flo
     return {stage: round(float(value), 4) for stage, value in zip(parts, values, strict=True)}
 
 
-def _prediction(board: Board, parts: Sequence[str], multiples: NDArray[np.float64], speedup: float) -> dict[str, Any]:
+def _prediction(board: Board, parts: Sequence[str], multiples: NDArray[np.float64]) -> dict[str, Any]:
     low, high = board.yunet_ms
     stages = {
-        stage: {"low": round(float(multiple * low), 2), "high": round(float(multiple * high * speedup * OTHER_WORK), 2)}
+        stage: {
+            "low": round(float(multiple * low), 2),
+            "high": round(float(multiple * high * BOARD_CORES * OTHER_WORK), 2),
+        }
         for stage, multiple in zip(parts, multiples, strict=True)
     }
     return {
@@ -224,21 +212,11 @@ def derivation(content: dict[str, Any]) -> list[str]:
     return [
         f"YuNet at 160x120, published: {published}. Here: {here['yunet_160x120_ms']:.2f} ms on one thread.",
         "Least: each stage takes as many times YuNet's time as here, and a higher clock counts in full. Most: the "
-        f"clock does not help, one core is {here['yunet_speedup_of_cores']:.2f} times slower than the published all "
-        f"four ({_cores_in_words(content)}), and the stage slows down {content['other_work']:.2f} times more than "
-        "YuNet does, as MobileNet-V1 was published to.",
+        f"clock does not help, one core is {BOARD_CORES} times slower than the published all {BOARD_CORES}, and the "
+        f"stage slows down {content['other_work']:.2f} times more than YuNet does, as MobileNet-V1 was published to.",
         "Not in it: capturing and decoding, throttling by heat, and what Python itself costs more on a small core.",
         *content["sources"],
     ]
-
-
-def _cores_in_words(content: dict[str, Any]) -> str:
-    cores = min(BOARD_CORES, content["machine"]["cores"])
-    if cores == 1:
-        return "taken for the worst, since this machine has one core"
-    if cores < BOARD_CORES:
-        return f"carried on from {cores} cores here, each doubling taken to gain as much"
-    return "measured here"
 
 
 def plot(target: plots.Target, content: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from fer_convert.temperature import LIMITS, fit, last_linear, scale
 from fer_edge.contract.commands import Command
 from fer_edge.contract.errors import DataError, MissingExtraError, QualityError, UsageError
 from fer_edge.contract.files import write_text
+from fer_edge.contract.flatbuffer import MAX_TENSOR_BYTES
 from fer_train.datasets import SPLITS, Dataset, Reading, in_labels
 from fer_train.datasets import load as load_data
 from fer_train.quiet import quiet
@@ -79,6 +80,7 @@ def main(
     paths = _outputs(source, kinds, output)
     click.echo(f"Converting {source.weights} to {', '.join(kinds)}", err=True)
     converter = _prepare(source, data, calibration, temperature, seed, mirror=mirror)
+    _check_size(converter.network.count_params(), kinds)
     done = [_convert(converter, kind) for kind in kinds]
     for conversion in done:
         drop = conversion.comparison.drop
@@ -88,6 +90,24 @@ def main(
                 f"more than --max-drop {max_drop:g}; nothing was written"
             )
     _write(converter, done, paths, max_drop)
+
+
+_BYTES = {"float32": 4, "float16": 6}
+"""A parameter's, as `check_network` counts them: those of float16 are there twice, the second time in float32."""
+
+
+def _check_size(parameters: int, kinds: list[str]) -> None:
+    """Refuse before the work what the runtime would refuse after it.
+
+    Raises:
+        UsageError: a network of that kind would be too large.
+    """
+    for kind in kinds:
+        if parameters * _BYTES.get(kind, 1) > MAX_TENSOR_BYTES:
+            raise UsageError(
+                f"the network has {parameters:,} parameters, which is too much for a {kind} model file; convert it "
+                "with --int8"
+            )
 
 
 def _outputs(source: sources.Source, kinds: list[str], output: Path | None) -> list[Path]:

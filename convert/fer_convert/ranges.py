@@ -119,14 +119,25 @@ class _Graph:
         return float(quantization.scale[0]), int(quantization.zeroPoint[0])
 
     def rescale(self, group: set[int], scale: np.float32, zero_point: int) -> None:
-        """Set the range of the tensors `group`, and the biases of the operators that read them."""
+        """Set the range of the tensors `group` and the biases of their readers; nothing where a bias would overflow."""
         old = {index: np.float32(self._quantization(index)[0]) for index in group}
+        if not self._biases_fit(old, scale):
+            return  # the converter gives dead channels half of what an int32 holds
         for index in group:
             self._tensors[index].quantization.scale = np.array([scale], np.float32)
             self._tensors[index].quantization.zeroPoint = np.array([zero_point], np.int64)
         for name, op in zip(self._names, self._operators, strict=True):
             if name in BIASED and op.inputs[0] in group and len(op.inputs) > 2 and op.inputs[2] >= 0:
                 self._rescale_bias(self._tensors[op.inputs[2]], old[op.inputs[0]], scale)
+
+    def _biases_fit(self, old: dict[int, np.float32], new: np.float32) -> bool:
+        for name, op in zip(self._names, self._operators, strict=True):
+            if name in BIASED and op.inputs[0] in old and len(op.inputs) > 2 and op.inputs[2] >= 0:
+                steps = np.frombuffer(bytes(self._model.buffers[self._tensors[op.inputs[2]].buffer].data), np.int32)
+                wanted = np.abs(steps.astype(np.float64)) * (float(old[op.inputs[0]]) / float(new))
+                if wanted.size and wanted.max() >= 2**31 - 1:
+                    return False
+        return True
 
     def _rescale_bias(self, bias: Any, old: np.float32, new: np.float32) -> None:
         steps = np.frombuffer(bytes(self._model.buffers[bias.buffer].data), np.int32)

@@ -15,8 +15,8 @@ def test_a_prediction_worked_out_by_hand():
         name="b", core="c", clock_ghz=2.0, measured_on="m", measured_ghz=1.5, measured_ms=8.0
     )  # fmt: skip
     assert board.yunet_ms == (6.0, 8.0)
-    found = predict._prediction(board, PARTS, np.array([2.0, 0.1, 0.1, 0.1, 2.5]), 1.25)
-    assert found["stages_ms"]["total"] == {"low": 15.0, "high": round(2.5 * 8 * 1.25 * predict.OTHER_WORK, 2)}
+    found = predict._prediction(board, PARTS, np.array([2.0, 0.1, 0.1, 0.1, 2.5]))
+    assert found["stages_ms"]["total"] == {"low": 15.0, "high": round(2.5 * 8 * 4 * predict.OTHER_WORK, 2)}
     assert found["frames_per_s"]["high"] == pytest.approx(1000 / 15, abs=0.05)
     assert found["frames_per_s"]["low"] == pytest.approx(1000 / found["stages_ms"]["total"]["high"], abs=0.05)
 
@@ -53,10 +53,3 @@ def test_without_yunet_there_is_nothing_to_predict_with(monkeypatch):
     monkeypatch.setattr(predict, "find_yunet", lambda: None)
     with pytest.raises(DetectorError, match="fer-edge model pull yunet"):
         predict.measure(None, config.load(environment={}), max_frames=2, rounds=1)
-
-
-def test_what_four_cores_gain_is_carried_on_from_fewer() -> None:
-    assert predict.of_four(2.5, 4) == pytest.approx(2.5)
-    assert predict.of_four(1.2, 2) == pytest.approx(1.44)
-    assert predict.of_four(1.0, 2) == 1.0
-    assert predict.of_four(1.0, 1) == 4.0, "nothing is known, so the worst"

@@ -32,12 +32,11 @@ PREDICT = {
     "detector": {"name": "yunet"},
     "here": {
         "yunet_160x120_ms": 2.0,
-        "yunet_speedup_of_cores": 1.2,
         "stages_ms": {"total": 4.0},
     },
     "other_work": predict.OTHER_WORK,
     "sources": list(predict.SOURCES),
-    "boards": [predict._prediction(board, ["total"], [2.0], 1.2) for board in predict.BOARDS],
+    "boards": [predict._prediction(board, ["total"], [2.0]) for board in predict.BOARDS],
 }
 
 

@@ -13,9 +13,10 @@ from click.testing import CliRunner, Result
 
 from fer_convert import inspection, quantization
 from fer_convert.calibration import CalibrationSet
-from fer_convert.cli import main
+from fer_convert.cli import _check_size, main
 from fer_convert.runner import Runner
 from fer_edge.contract import model_file
+from fer_edge.contract.errors import UsageError
 from fer_edge.contract.labels import FER2013_LABELS
 from fer_edge.contract.model_file import Tensor
 from fer_edge.contract.preprocessing import quantize_gray
@@ -125,6 +126,14 @@ def test_several_kinds_into_a_folder(run: Path, tmp_path: Path, monkeypatch: pyt
     convert(run, "--float32", "-o", folder)
     assert sorted(json.loads((folder / "conversion.json").read_text())) == ["dynamic", "float16", "float32"]
     assert not list(run.glob("*.tflite"))
+
+
+def test_a_network_too_large_for_a_float_file_is_refused_before_the_work() -> None:
+    _check_size(20_300_487, ["int8"])
+    _check_size(1_000_000, ["float32", "float16"])
+    for kind in ("float32", "float16"):
+        with pytest.raises(UsageError, match=f"20,300,487 parameters.* {kind} .*--int8"):
+            _check_size(20_300_487, ["int8", kind])
 
 
 def test_a_runs_teacher_is_not_its_network(run: Path, patterns: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -26,8 +27,10 @@ _OTHERS = (ORANGE, *LABEL_COLOURS.values())
 
 
 def label_colours(labels: Iterable[str]) -> dict[str, str]:
-    """A colour (`#RRGGBB`) for each label; labels that are not FER2013's take the palette in turn."""
-    colours: dict[str, str] = {}
-    for number, label in enumerate(labels):
-        colours[label] = LABEL_COLOURS.get(label, _OTHERS[number % len(_OTHERS)])
-    return colours
+    """A colour (`#RRGGBB`) for each label; others than FER2013's take what is left of the palette, then all in turn."""
+    labels = tuple(labels)
+    taken = {LABEL_COLOURS[label] for label in labels if label in LABEL_COLOURS}
+    others = (label for label in labels if label not in LABEL_COLOURS)
+    free = itertools.chain((colour for colour in _OTHERS if colour not in taken), itertools.cycle(_OTHERS))
+    found = dict(zip(others, free, strict=False))
+    return {label: LABEL_COLOURS.get(label) or found[label] for label in labels}

@@ -30,6 +30,8 @@ from fer_edge.contract.files import write_bytes
 from fer_edge.contract.labels import checked_labels
 
 FORMAT = 1
+MAX_NAME = 64
+
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_MEMBER_BYTES = 1024 * 1024
 MAX_GOLDEN = 64
@@ -169,7 +171,7 @@ def parse(data: bytes, where: str) -> ModelFile:
         raise ModelFileError(f"{where} is not a .tflite file; make one with fer-convert --int8")
     members, flatbuffer, is_as_written = _unzip(data, where)
     try:
-        metadata = json.loads(members["metadata.json"])
+        metadata = json.loads(members["metadata.json"], parse_constant=_not_finite)
         if metadata["format"] != FORMAT:
             raise ModelFileError(
                 f"{where} has metadata format {metadata['format']!r}; this fer-edge reads {FORMAT}: upgrade fer-edge"
@@ -178,7 +180,7 @@ def parse(data: bytes, where: str) -> ModelFile:
         labels = checked_labels(metadata["labels"])
         side = _side(metadata["input"])
         model = ModelFile(
-            name=str(metadata["name"]),
+            name=_name(metadata["name"]),
             labels=labels,
             side=side,
             input=_tensor(metadata["input"]),
@@ -255,6 +257,16 @@ _DOS_DATE = 1 << 5 | 1
 """1 January 1980."""
 
 _UNIX, _MODE = 3, 0o600 << 16
+
+
+def _not_finite(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_NAME or not value.isprintable():
+        raise ValueError(f"the name is not one line of 1 to {MAX_NAME} characters")
+    return value
 
 
 def _side(values: dict[str, Any]) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,11 +46,29 @@ def _interpreter_class() -> tuple[Any, str]:
     return Interpreter, "ai-edge-litert"
 
 
+_CHATTER = threading.Lock()
+
+
 @contextlib.contextmanager
 def _without_chatter() -> Iterator[None]:
-    """Keep the runtime's INFO lines, which no setting turns off, from standard error; all else goes through."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
+    """Keep the runtime's INFO lines, which no setting turns off, from standard error; all else goes through.
+
+    One thread at a time: of two the later one would put the other's memory in standard error's place for good.
+    """
+    with _CHATTER:
+        try:
+            stderr = os.dup(2)
+        except OSError:  # closed: there is nothing to keep clean
+            yield
+            return
+        if sys.stderr is not None:
+            sys.stderr.flush()
+        with _heard_apart(stderr):
+            yield
+
+
+@contextlib.contextmanager
+def _heard_apart(stderr: int) -> Iterator[None]:
     # In memory: a read-only system may have no folder for temporary files.
     with os.fdopen(os.memfd_create("stderr"), "w+b") as heard:
         os.dup2(heard.fileno(), 2)

@@ -43,7 +43,12 @@ class LiteRtClassifier:
             raise
         except (ValueError, RuntimeError) as error:
             raise ModelFileError(f"this TFLite runtime cannot load model {model.name!r} ({error})") from error
-        (given,), (made,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ModelFileError(
+                f"model {model.name!r} has {len(inputs)} inputs and {len(outputs)} outputs, not one each"
+            )
+        (given,), (made,) = inputs, outputs
         _check_tensor(model, "input", given, (1, model.side, model.side, 1))
         _check_tensor(model, "output", made, (1, len(model.labels)))
         self._input, self._output = given["index"], made["index"]

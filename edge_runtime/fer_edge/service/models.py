@@ -86,6 +86,18 @@ def serving(setting: str) -> Path:
     return litert.shipped_model()
 
 
+Mark = tuple[int, int] | None
+
+
+def mark_of(setting: str) -> Mark:
+    """What changes with every installation that a run with this `model` setting takes: the record is a new file."""
+    try:
+        found = (folder() / STATE).stat()
+    except OSError:
+        return None
+    return None if setting else (found.st_ino, found.st_mtime_ns)
+
+
 def verify_apart(path: Path) -> None:
     """Check a model file as the runtime does, in a process of its own: it may crash there.
 
@@ -131,8 +143,8 @@ def install(path: Path, *, verify: Callable[[Path], None] = verify_apart) -> Mod
             except ModelFileError as error:
                 raise ModelFileError(str(error).replace(str(copy), str(path))) from error
         now = installed()
-        if now.current != target:
-            _record(Installed(target, now.current))
+        # Anew where it was there already, too: it may have been damaged, and running processes look at the record.
+        _record(now if now.current == target else Installed(target, now.current))
     return model
 
 
@@ -166,17 +178,18 @@ class ModelSwap:
         loop: whose classifier is replaced between two frames.
         setting: `model`, as of the run.
         threads: of the classifier.
+        since: `mark_of` from before that model was chosen, so that an installation in between is not missed.
     """
 
-    def __init__(self, loop: Loop, setting: str, *, threads: int) -> None:
+    def __init__(self, loop: Loop, setting: str, *, threads: int, since: Mark) -> None:
         self._loop, self._setting, self._threads = loop, setting, threads
-        self._seen = self._mark()
+        self._seen = since
         self._wanted = threading.Event()
         self._worker: threading.Thread | None = None
 
     def poll(self) -> None:
         """Reload where another model was installed since; cheap, to be called every now and then."""
-        mark = self._mark()
+        mark = mark_of(self._setting)
         if mark != self._seen:
             self._seen = mark
             self._wanted.set()
@@ -188,14 +201,6 @@ class ModelSwap:
     def request(self) -> None:
         """Reload at the next poll, whether something changed or not; safe in a signal handler."""
         self._wanted.set()
-
-    def _mark(self) -> tuple[int, int] | None:
-        """What changes with every installation: the record is a new file each time."""
-        try:
-            found = (folder() / STATE).stat()
-        except OSError:
-            return None
-        return None if self._setting else (found.st_ino, found.st_mtime_ns)
 
     def _reload(self) -> None:
         running = self._loop.classifier

@@ -102,12 +102,16 @@ def read_events(path: Path) -> Iterator[Event]:
                     _log.warning("%s ends within a line, which is left out", path)
                     return
                 try:
-                    yield from_event(json.loads(line))
-                except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+                    yield from_event(json.loads(line, parse_constant=_not_finite))
+                except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
                     reason = "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else repr(error)
                     raise DataError(f"{path}, line {number} is no event of fer-edge ({reason}); remove it") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); give a file of events") from error
+
+
+def _not_finite(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def from_event(data: dict[str, Any]) -> Event:

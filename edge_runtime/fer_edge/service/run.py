@@ -48,6 +48,7 @@ def run(settings: Settings, *, opens_page: bool = False) -> int:
         stop = stack.enter_context(Stop().on_signals())
         supervisor = stack.enter_context(Supervisor(Notifier(), stop.event))
         # What can be refused without touching hardware is refused first.
+        since = models.mark_of(settings.model)
         serving = dataclasses.replace(settings, model=str(models.serving(settings.model)))
         classifier = make_classifier(serving)
         detector = make_detector(settings)
@@ -81,7 +82,7 @@ def run(settings: Settings, *, opens_page: bool = False) -> int:
 
             figures = measuring(settings.metrics, loop, sinks, facts=what_runs(classifier, detector))
             measure = stack.enter_context(figures)
-        swap = models.ModelSwap(loop, settings.model, threads=settings.threads)
+        swap = models.ModelSwap(loop, settings.model, threads=settings.threads, since=since)
         stack.enter_context(hang_up(swap.request))
         supervisor.watch(loop, source, sinks.health, swap.poll)
         # The last that is entered is the first that ends: from here on the end has a deadline.

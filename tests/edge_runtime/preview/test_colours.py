@@ -70,3 +70,18 @@ def test_what_is_stale_can_still_be_read(theme: str) -> None:
     (opacity,) = re.findall(r"\.stale-data [^{]*\{ opacity: (\.\d+);", CSS)
     shown = mixed(colours["muted"], colours["surface"], float(opacity))
     assert contrast(shown, colours["surface"]) >= 4.5
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        (*FER2013_LABELS, "contempt"),
+        ("angry", "contempt"),
+        ("angry", "disgust", "fear", "happy", "sad", "surprise", "contempt"),
+        ("contempt", "anger", "joy"),
+    ],
+)
+def test_no_two_expressions_look_alike(labels: tuple[str, ...]) -> None:
+    colours = label_colours(labels)
+    assert list(colours) == list(labels)
+    assert len(set(colours.values())) == len(labels)

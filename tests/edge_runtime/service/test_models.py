@@ -196,7 +196,7 @@ class TestSwap:
         )  # fmt: skip
 
     def test_an_installed_model_takes_over_and_a_rollback_too(self, loop: Loop, named: Callable[..., Path]) -> None:
-        swap = ModelSwap(loop, "", threads=1)
+        swap = ModelSwap(loop, "", threads=1, since=models.mark_of(""))
         swap.poll()
         assert swap._worker is None, "nothing was installed"
         results = loop.results()
@@ -210,9 +210,25 @@ class TestSwap:
         until(lambda: loop.classifier.model.name == name_of(shipped_model()))  # type: ignore[attr-defined]
         assert next(results).faces
 
+    def test_what_is_installed_while_a_run_starts_is_not_missed(self, loop: Loop, named: Callable[..., Path]) -> None:
+        since = models.mark_of("")
+        install(named("meanwhile"), verify=load)
+        swap = ModelSwap(loop, "", threads=1, since=since)
+        swap.poll()
+        until(lambda: loop.classifier.model.name == "meanwhile")  # type: ignore[attr-defined]
+
+    def test_installing_the_same_again_reaches_who_fell_back(self, loop: Loop, named: Callable[..., Path]) -> None:
+        install(named("first"), verify=load)
+        before = installed().current
+        swap = ModelSwap(loop, "", threads=1, since=models.mark_of(""))
+        install(named("first"), verify=load)
+        assert installed().current == before and installed().previous is None
+        swap.poll()
+        until(lambda: loop.classifier.model.name == "first")  # type: ignore[attr-defined]
+
     def test_a_file_of_the_settings_is_read_again_when_asked(self, loop: Loop, named: Callable[..., Path]) -> None:
         path = named("of the settings")
-        swap = ModelSwap(loop, str(path), threads=1)
+        swap = ModelSwap(loop, str(path), threads=1, since=models.mark_of(str(path)))
         install(named("installed"), verify=load)
         swap.poll()
         assert swap._worker is None, "a setting wins over what is installed"
@@ -230,7 +246,7 @@ class TestSwap:
         if wrong == "missing":
             path.unlink()
         running = loop.classifier
-        swap = ModelSwap(loop, str(path), threads=1)
+        swap = ModelSwap(loop, str(path), threads=1, since=models.mark_of(str(path)))
         swap.request()
         swap.poll()
         until(lambda: "the model that runs goes on" in caplog.text)
@@ -248,7 +264,7 @@ class TestSwap:
             at_work.pop()
 
         monkeypatch.setattr(models, "verify_apart", slow)
-        swap = ModelSwap(loop, str(named("x")), threads=1)
+        swap = ModelSwap(loop, str(named("x")), threads=1, since=None)
         for _ in range(5):
             swap.request()
             swap.poll()

@@ -67,7 +67,19 @@ def test_an_event_comes_back_as_it_was_written(seen: FrameResult) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["{}", "[]", "7", "nonsense", '{"v": 2}', '{"v": 1, "frame": null}', '{"v": 1, "seq": "x"}', "\ufffd"]
+    "line",
+    [
+        "{}",
+        "[]",
+        "7",
+        "nonsense",
+        '{"v": 2}',
+        '{"v": 1, "frame": null}',
+        '{"v": 1, "seq": "x"}',
+        "\ufffd",
+        "[" * 100_000,
+        '{"v": NaN}',
+    ],
 )
 def test_a_line_that_is_no_event_is_named(tmp_path: Path, line: str) -> None:
     path = written(tmp_path / "events.jsonl", at(0, 0))
