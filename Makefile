@@ -23,7 +23,7 @@ run: .venv/.runtime ## see expressions: the first camera, or the demo; ARGS="--s
 check: .venv/.check static ## lint, types and the fast tests, in under a minute, without TensorFlow
 	$(BIN)/pytest -q -n auto --dist worksteal -m "$(FAST)"
 
-soak: .venv/.all ## break what may break, for hours; writes benchmarks/results/reliability.json
+soak: .venv/.all ## break what may break, a quarter of an hour long; writes benchmarks/results/reliability.json
 	$(BIN)/fer-bench soak --json benchmarks/results/reliability.json --plot benchmarks/results/reliability.png $(ARGS)
 
 test: .venv/.all static ## every check and every test

@@ -37,14 +37,6 @@ class Health:
         return bool((self.throttled or 0) & _UNDER_VOLTAGE_EVER)
 
 
-def on_raspberry_pi(root: Path = Path("/")) -> bool:
-    """Whether this machine says it is a Raspberry Pi."""
-    try:
-        return (root / "proc/device-tree/model").read_bytes().startswith(b"Raspberry Pi")
-    except OSError:
-        return False
-
-
 def read_health(root: Path = Path("/")) -> Health:
     """Read the board's state below `root`; what cannot be read is None."""
     millidegrees = _number(root / TEMPERATURE, base=10)

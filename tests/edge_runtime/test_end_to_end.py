@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from demo_files import write_demo_files
+from machine import without_yunet
 
 from fer_edge.cli import main
 from fer_edge.contract.labels import FER2013_LABELS, UNCERTAIN
@@ -89,6 +90,7 @@ def test_a_clip_with_a_real_face(fer_data: Path, with_yunet: Path, tmp_path: Pat
     assert 1 in ids
 
 
+@without_yunet
 def test_a_clip_with_the_demo_face_and_haar_alone(demo_clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     done = fer_edge(

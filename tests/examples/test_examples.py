@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from broker import MOSQUITTO, Broker, until
 from demo_files import write_demo_files
+from machine import without_yunet
 
 from fer_edge.expressions.litert import shipped_model
 from fer_edge.faces import open_detector
@@ -238,6 +239,7 @@ def test_face_thumbnails_are_stored_only_where_asked(run: Run, files: Path, tmp_
     assert cv2.imread(str(kept), cv2.IMREAD_UNCHANGED).shape == (48, 48)
 
 
+@without_yunet
 def test_compare_detectors(run: Run, files: Path) -> None:
     haar, yunet = run("compare_detectors", files / "clip.mkv").splitlines()
     assert re.fullmatch(rf"haar   \d+ faces in {FRAMES} frames, median [\d.]+ ms", haar)
@@ -290,6 +292,7 @@ def test_replay_events(run: Run, files: Path) -> None:
     assert any(line.endswith("-> happy") for line in lines)
 
 
+@without_yunet
 def test_prometheus_scrape(run: Run, start: Callable[..., subprocess.Popen[str]]) -> None:
     pytest.importorskip("prometheus_client", reason="prometheus-client is not installed (the metrics extra)")
     port = free_port()

@@ -237,14 +237,15 @@ def test_a_failed_install_stops_setup(checkout: Path, machine: Path) -> None:
     assert done.returncode == 3
 
 
-DEBIAN_PACKAGES = "mosquitto chromium chromium-driver systemd-container mmdebstrap"
+DEBIAN_PACKAGES = ["mosquitto", "mosquitto-clients", "chromium", "chromium-driver", "systemd-container", "mmdebstrap"]
+INSTALLED_ONE_BY_ONE = ["update", *(f"install -y --no-install-recommends {name}" for name in DEBIAN_PACKAGES)]
 
 
 @pytest.mark.parametrize(
     ("user", "sudo", "apt"),
     [
-        (0, 1, ["update", f"install -y --no-install-recommends {DEBIAN_PACKAGES}"]),
-        (1000, 0, ["update", f"install -y --no-install-recommends {DEBIAN_PACKAGES}"]),
+        (0, 1, INSTALLED_ONE_BY_ONE),
+        (1000, 0, INSTALLED_ONE_BY_ONE),
         (1000, 1, []),
     ],
     ids=["root", "sudo without password", "neither"],
@@ -270,7 +271,7 @@ def test_debian_packages_are_installed_where_that_is_allowed(
 
 
 def test_what_is_installed_is_left_alone(checkout: Path, machine: Path) -> None:
-    for name in ("mosquitto", "chromium", "chromedriver", "systemd-nspawn", "mmdebstrap"):
+    for name in ("mosquitto", "mosquitto_sub", "chromium", "chromedriver", "systemd-nspawn", "mmdebstrap"):
         script(machine / "usr" / "sbin" / name, "#!/bin/sh\n")
     script(checkout / "tools" / "apt-get", "#!/bin/sh\necho called >> apt-calls\n")
     path = f"{checkout / 'tools'}:{os.environ['PATH']}"

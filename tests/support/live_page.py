@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
+import re
 import socket
 import threading
 import time
@@ -11,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 
 from fer_edge.preview import Preview
@@ -104,3 +107,17 @@ def feeding(page: Page, *faces: Face) -> Iterator[threading.Event]:
     finally:
         ended.set()
         feeder.join()
+
+
+def events(text: bytes) -> list[tuple[str, dict[str, Any]]]:
+    return [(kind, json.loads(data)) for kind, data in re.findall(r"event: (\w+)\ndata: (.*)\n\n", text.decode())]
+
+
+def pictures(data: bytes) -> list[tuple[int, np.ndarray]]:
+    found = []
+    head = rb"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: (\d+)\r\nX-Seq: (\d+)\r\n\r\n"
+    for part in re.finditer(head, data):
+        jpeg = data[part.end() : part.end() + int(part[1])]
+        if len(jpeg) == int(part[1]):
+            found.append((int(part[2]), cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)))
+    return found

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from fer_edge.contract.errors import FerError, UsageError
+from fer_edge.contract.errors import UsageError
 
 Scenario = Callable[[float], dict[str, Any]]
 
@@ -91,7 +91,7 @@ PROMISES: dict[str, Promise] = {
         "0 unusable states",
         "{unusable} unusable, {killed_while_writing} killed while a file was written",
         "kills",
-        lambda seen: seen["unusable"] == 0,
+        lambda seen: seen["unusable"] == 0 and seen["kills"] > 0,
     ),
     "model-mutations": Promise(
         "model file damaged",
@@ -115,7 +115,7 @@ PROMISES: dict[str, Promise] = {
         lambda seen: seen["crashed"] == seen["accepted_wrongly"] == 0,
     ),
     "live-hour": Promise(
-        "an hour of live capture at 30 frames/s, unplugged {unplugged} times; frames",
+        "an hour's frames of a simulated camera in minutes, at 300 frames/s, unplugged {unplugged} times; frames",
         f"memory grows by less than {GROWTH_MB:g} MB, threads and file handles not at all",
         "{anonymous_growth_mb:.2f} MB, {thread_growth} threads, {handle_growth} file handles",
         "captured",
@@ -128,7 +128,7 @@ PROMISES: dict[str, Promise] = {
         "labels identical to x86-64",
         "{labels_different} labels different on {faces} faces",
         "frames",
-        lambda seen: seen["labels_different"] == 0,
+        lambda seen: seen["labels_different"] == 0 and seen["faces"] > 0,
     ),
 }
 
@@ -150,6 +150,6 @@ def row(name: str, scale: float) -> dict[str, Any]:
         seen = SCENARIOS[name](scale)
     except UsageError:
         raise
-    except FerError as error:  # a wait in vain, a process that ended: what was promised did not come
-        return {**row, "attempts": 1, "kept": False, "figures": {"broke_off": str(error)}}
+    except Exception as error:  # a wait in vain, a process that ended: what was promised did not come
+        return {**row, "attempts": 1, "kept": False, "figures": {"broke_off": str(error) or repr(error)}}
     return {**row, "attempts": seen[promise.attempts], "kept": promise.kept(seen), "figures": seen}

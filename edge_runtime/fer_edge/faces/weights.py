@@ -16,6 +16,9 @@ YUNET_BYTES = 232_589
 YUNET_URL = "https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/" + YUNET_FILE
 """OpenCV Zoo's file (MIT licence), served through Git LFS."""
 
+MACHINE_FOLDERS = (Path("/var/lib/fer-edge"), Path("/opt/fer-edge/share"))
+"""Where weights lie that are for the whole machine: those of the service."""
+
 
 def data_folder() -> Path:
     """Where fetched files are kept: systemd's state directory, else the user's data directory."""
@@ -28,7 +31,7 @@ def data_folder() -> Path:
 
 def find_yunet() -> Path | None:
     """The weights, if they are installed for this user or for the whole machine."""
-    for folder in (data_folder(), Path("/var/lib/fer-edge"), Path("/opt/fer-edge/share")):
+    for folder in (data_folder(), *MACHINE_FOLDERS):
         path = folder / YUNET_FILE
         # An unreadable state directory of the service is as good as none.
         if os.access(path, os.R_OK):

@@ -13,7 +13,6 @@ from typing import NamedTuple
 from fer_edge.contract.errors import SourceError, UsageError
 from fer_edge.contract.redaction import redact
 from fer_edge.frames.options import SourceOptions
-from fer_edge.health import on_raspberry_pi
 from fer_edge.seams import FrameSource
 
 __all__ = ["SourceOptions", "check_source", "list_cameras", "open_source"]
@@ -91,7 +90,7 @@ def _auto() -> str:
         on_connector = picamera2.cameras()
     except SourceError as error:
         # Only a Raspberry Pi is expected to have it.
-        _log.log(logging.WARNING if on_raspberry_pi() else logging.DEBUG, "%s", error)
+        _log.log(logging.WARNING if picamera2.on_raspberry_pi() else logging.DEBUG, "%s", error)
         on_connector = []
     found = devices.devices()
     for device in found:

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,14 @@ INSTALL = (
 )
 
 _log = logging.getLogger(__name__)
+
+
+def on_raspberry_pi(root: Path = Path("/")) -> bool:
+    """Whether this machine says it is a Raspberry Pi."""
+    try:
+        return (root / "proc/device-tree/model").read_bytes().startswith(b"Raspberry Pi")
+    except OSError:
+        return False
 
 
 def load() -> Any:

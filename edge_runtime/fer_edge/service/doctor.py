@@ -190,10 +190,9 @@ def _detectors(settings: Settings, around: Surroundings) -> Iterator[Finding]:
 def _camera_stack(settings: Settings, around: Surroundings) -> Iterator[Finding]:
     """picamera2, where this is a Raspberry Pi or the settings want it."""
     from fer_edge.frames import picamera2
-    from fer_edge.health import on_raspberry_pi
 
     wanted = settings.source.startswith("picamera2")
-    if not wanted and not on_raspberry_pi(around.root):
+    if not wanted and not picamera2.on_raspberry_pi(around.root):
         return
     try:
         picamera2.load()

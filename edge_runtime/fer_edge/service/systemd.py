@@ -21,7 +21,7 @@ from pathlib import Path
 
 from fer_edge.contract.errors import FerError, ServiceError, UsageError
 from fer_edge.faces.weights import YUNET_FILE, find_yunet
-from fer_edge.health import on_raspberry_pi
+from fer_edge.frames.picamera2 import on_raspberry_pi
 from fer_edge.publish import homeassistant
 from fer_edge.service import config, distribution
 from fer_edge.service.steps import Remove, RunCommand, Step, WriteFile

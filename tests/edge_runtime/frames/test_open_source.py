@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_edge import frames
 from fer_edge.contract.errors import SourceError, UsageError
-from fer_edge.frames import SourceOptions, devices, list_cameras, open_source
+from fer_edge.frames import SourceOptions, devices, list_cameras, open_source, picamera2
 from fer_edge.frames.devices import Device
 from fer_edge.frames.stills import Stills
 from fer_edge.frames.transform import Transformed
@@ -93,7 +92,7 @@ def test_auto_on_a_raspberry_pi_names_the_package_it_misses(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(devices, "devices", lambda: [Device(Path("/dev/video99"), "C270", True)])
-    monkeypatch.setattr(frames, "on_raspberry_pi", lambda: True)
+    monkeypatch.setattr(picamera2, "on_raspberry_pi", lambda: True)
     with pytest.raises(SourceError):
         open_source("auto", SourceOptions())
     assert "python3-picamera2 --no-install-recommends" in caplog.text
