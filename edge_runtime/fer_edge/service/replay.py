@@ -22,7 +22,7 @@ from fer_edge.contract.labels import FER2013_LABELS
 from fer_edge.frames.video_file import VideoFile
 from fer_edge.publish import Event, SinkContext, open_sink
 from fer_edge.recording.matroska import recorded_at
-from fer_edge.records import Face, Frame, FrameResult
+from fer_edge.records import CLOCK_JUMP_S, Face, Frame, FrameResult
 from fer_edge.service.config import Settings
 from fer_edge.service.watching import open_preview
 
@@ -58,11 +58,15 @@ def replay(path: Path, *, video: Path | None, settings: Settings, speed: float =
         FerError: page or terminal cannot be opened, or failed.
     """
     events = read_events(path)
-    first = next(events, None)
-    if first is None:
+    beginning: list[Event] = []
+    for early in events:
+        beginning.append(early)
+        if early.result.faces:  # only those name the labels
+            break
+    if not beginning:
         raise DataError(f"{path} holds no event; record some with fer-edge run --publish file:{path.name}")
-    events = itertools.chain([first], events)
-    labels = first.result.labels
+    first, labels = beginning[0], beginning[-1].result.labels
+    events = itertools.chain(beginning, events)
     context = SinkContext(device=first.device, run=first.run, every_frame=True, labels=labels)
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
@@ -176,7 +180,7 @@ def _with_film(events: Iterator[Event], path: Path, video: Path) -> Iterator[_Sh
     film = VideoFile(video)
     try:
         began = recorded_at(video)
-        upcoming, matched = next(events), False
+        upcoming, matched, jumped = next(events), False, False
         clock = began if began is not None else upcoming.result.time
         since: dict[int, tuple[str, float]] = {}
         pending: Event | None = upcoming
@@ -187,11 +191,15 @@ def _with_film(events: Iterator[Event], path: Path, video: Path) -> Iterator[_Sh
                 break
             first = frame.captured if first is None else first
             at = frame.captured - first
+            if jumped and began is not None and pending is not None:
+                # Somebody set the clock between two frames; the film went on by the one it had begun with.
+                began, jumped = pending.result.time - at, False
             while pending is not None and _position(pending, number, at, began) < 0:
                 pending = next(events, None)
             event = None
             if pending is not None and _position(pending, number, at, began) == 0:
                 event, pending, matched = pending, next(events, None), True
+                jumped = pending is not None and _is_jump(event, pending)
             yield at, frame, event, _seen(event, frame, number, clock + at, since)
         if not matched:
             raise DataError(
@@ -199,6 +207,13 @@ def _with_film(events: Iterator[Event], path: Path, video: Path) -> Iterator[_Sh
             )
     finally:
         film.close()
+
+
+def _is_jump(event: Event, following: Event) -> bool:
+    """Whether the wall clock was set between two events of one run: it went back, or far on within one frame."""
+    step = following.result.time - event.result.time
+    far_on = step > CLOCK_JUMP_S and following.result.seq == event.result.seq + 1
+    return event.run == following.run and (far_on or step < -CLOCK_JUMP_S)
 
 
 def _position(event: Event, number: int, at: float, began: float | None) -> int:

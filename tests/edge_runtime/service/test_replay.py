@@ -20,6 +20,7 @@ from hypothesis import given
 
 from fer_edge.contract.errors import DataError
 from fer_edge.contract.labels import FER2013_LABELS
+from fer_edge.publish import SinkContext
 from fer_edge.publish.event import to_event, to_json
 from fer_edge.recording import Recorder
 from fer_edge.records import Frame, FrameResult
@@ -119,6 +120,31 @@ def test_long_pauses_are_cut_and_clocks_that_went_back_cost_nothing(tmp_path: Pa
     assert [seen.seq for *_, seen in shown] == [0, 1, 2, 3], "numbers grow, also over two runs"
 
 
+def test_the_labels_are_those_of_the_first_event_with_a_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    class Shown:
+        def show(self, *_: object) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+    def opened(settings: Settings, context: SinkContext, **_: object) -> Shown:
+        asked.append(context.labels)
+        return Shown()
+
+    monkeypatch.setattr(module, "open_preview", opened)
+    six = at(0.1, 1)
+    (known,) = six.faces
+    six = replace(
+        six, labels=FER2013_LABELS[:6], faces=(replace(known, probabilities=known.probabilities[:6]),)
+    )  # fmt: skip
+    path = written(tmp_path / "events.jsonl", replace(at(0, 0), faces=()), six)
+    replay(path, video=None, settings=Settings(preview="127.0.0.1:0"))
+    assert asked == [FER2013_LABELS[:6]]
+
+
 @pytest.mark.parametrize(("wanted", "shown"), [("picture", "boxes"), ("blurred", "boxes"), ("off", "off")])
 def test_without_a_film_the_page_waits_for_no_picture(
     wanted: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -150,6 +176,22 @@ def test_each_event_meets_the_frame_it_was_recorded_with(tmp_path: Path) -> None
     assert [None if event is None else event.result.seq for _, _, event, _ in shown] == [None, 1, 2, None, 4]
     assert [when for when, *_ in shown] == pytest.approx(times, abs=0.0011)
     assert [len(seen.faces) for *_, seen in shown] == [0, 1, 1, 0, 1]
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0])
+def test_events_meet_their_frames_though_the_clock_was_set_meanwhile(tmp_path: Path, jump_s: float) -> None:
+    times = [number / 10 for number in range(6)]
+    told = [when + (jump_s if number > 2 else 0.0) for number, when in enumerate(times)]
+    clip = tmp_path / "clip.mkv"
+    with Recorder(clip, is_annotated=False, labels=FER2013_LABELS) as recorder:
+        for when, seen in zip(times, told, strict=True):
+            image = np.full((48, 64, 3), 90, np.uint8)
+            recorder.take(Frame(image=image, time=BEGAN + seen, captured=when, source="demo"), result())
+            time.sleep(0.01)
+    path = written(tmp_path / "events.jsonl", *(at(seen, number) for number, seen in enumerate(told)))
+    shown = list(module._with_film(read_events(path), path, clip))
+    assert [event.result.seq for _, _, event, _ in shown if event is not None] == [0, 1, 2, 3, 4, 5]
+    assert [when for when, *_ in shown] == pytest.approx(times, abs=0.0011)
 
 
 def test_events_of_a_clip_meet_its_frames_by_number(tmp_path: Path) -> None:
