@@ -96,6 +96,7 @@ def test_a_part_that_cannot_be_measured_is_named(model, tmp_path, monkeypatch):
     assert len(embedded(tmp_path / "page.html")["missing"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not STORED, reason="no results are stored")
 def test_stored_results_are_shown_each_in_its_section(tmp_path):
     page = tmp_path / "all.html"

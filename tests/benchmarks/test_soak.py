@@ -36,7 +36,7 @@ KEPT = {
     "config-mutations": {"files": 9, "crashed": 0, "accepted_against_schema": 0, "passwords_shown": 0},
     "payload-mutations": {"payloads": 9, "crashed": 0, "accepted_wrongly": 0},
     "live-hour": {"captured": 9, "anonymous_growth_mb": 1.9, "thread_growth": 0, "handle_growth": 0},
-    "arm": {"frames": 9, "labels_different": 0},
+    "arm": {"frames": 9, "faces": 9, "labels_different": 0},
 }
 BROKEN = [
     ("broker-stops", {"lost": 1}), ("broker-stops", {"out_of_order": 1}), ("kills", {"lost": 1}),
@@ -47,6 +47,7 @@ BROKEN = [
     ("payload-mutations", {"crashed": 1}), ("payload-mutations", {"accepted_wrongly": 1}),
     ("live-hour", {"anonymous_growth_mb": 2.1}), ("live-hour", {"thread_growth": 1}),
     ("live-hour", {"handle_growth": 1}), ("arm", {"labels_different": 1}),
+    ("arm", {"faces": 0}), ("model-swaps", {"kills": 0}),
 ]  # fmt: skip
 
 
