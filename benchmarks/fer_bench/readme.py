@@ -181,6 +181,8 @@ def _pipeline(folder: Path) -> str:
     ]
     counts = sorted({c["threads"]["classifier"] for c in contents})
     about = f"p50 / p95 / p99 a frame, {' or '.join(_threads(count) for count in counts)}, {_load(contents)}"
+    if any(c["data"]["frames"] < 100 for c in contents):
+        about += "; of fewer than 100 frames p99 is nearly the longest one's"
     return _table("ours", heads, rows) + _footer(contents, about)
 
 

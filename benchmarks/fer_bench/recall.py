@@ -18,7 +18,6 @@ from fer_edge.faces.yunet import YuNetDetector
 from fer_edge.records import Box, Frame
 from fer_edge.service.config import Settings
 from fer_edge.service.run import make_classifier, make_detector, make_loop
-from fer_train.significance import wilson_interval
 
 REFERENCE_SCORE = 0.5
 """Least score of a face that the reference believes in, having one frame to go by."""
@@ -80,10 +79,8 @@ def measure(
         "settings": settings_facts(settings),
         "least_overlap": SAME_FACE,
         "comparisons": [{"clip": number, **entry} for number, entry in enumerate(compared)],
-        "together": {
-            **together,
-            "found_95": [round(bound, 6) for bound in wilson_interval(together["found"], max(1, together["faces"]))],
-        },
+        # No interval: frames of one clip are not independent, and a handful of clips tells little.
+        "together": together,
     }
 
 

@@ -134,6 +134,8 @@ def crowd(pictures: Sequence[NDArray[np.uint8]]) -> list[Frame]:
             time=time.time(),
             captured=number / scenes.FPS,
             source="crowd",
+            # Frames with names are a file's: their scans are waited for, and are part of `detect`.
+            name=f"crowd#{number}",
         )
         for number in range(FRAMES)
     ]

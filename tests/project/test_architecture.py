@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import graphlib
 import json
 import subprocess
 import sys
@@ -57,6 +58,22 @@ def test_packages_import_one_way(package: str) -> None:
         if within(name, others) and not within(name, ALLOWED[package])
     ]
     assert not wrong
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_modules_import_one_way(package: str) -> None:
+    paths = {
+        ".".join(path.relative_to(FOLDERS[package].parent).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in FOLDERS[package].rglob("*.py")
+    }
+    graph: dict[str, set[str]] = {}
+    for module, path in paths.items():
+        names = imports_of(path)
+        # `from package import module` names a module, `from module import name` something in it.
+        found = {name if name in paths else name.rpartition(".")[0] for name in names} & paths.keys()
+        # The package's own door fetches what it shows only when asked; inside, people take its version from it.
+        graph[module] = found - {module, package}
+    list(graphlib.TopologicalSorter(graph).static_order())
 
 
 def test_runtime_never_imports_desktop_packages() -> None:

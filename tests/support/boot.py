@@ -20,6 +20,7 @@ SUITE = "bookworm"  # the oldest systemd and Python that are supported
 PYTHON = (3, 11)
 PACKAGES = ("systemd", "systemd-sysv", "python3-venv", "libstdc++6")
 VENV = "opt/fer-edge/venv"
+CONSTRAINTS = Path(__file__).parents[2] / "constraints-bookworm.txt"  # the wheels that scripts/setup takes there
 EXTRAS = ("mqtt", "demo")  # the demo's picture is a camera that every machine has
 REBOOTED = 133  # what systemd-nspawn ends with where --keep-unit forbids it to start the container again
 
@@ -35,8 +36,9 @@ def system(folder: Path) -> Iterator[Path]:
     if os.geteuid() != 0:
         pytest.skip("no boot without root: systemd-nspawn makes namespaces and devices")
     requirements = debian.runtime_requirements(*EXTRAS)
+    what = [PACKAGES, requirements, CONSTRAINTS.read_text()]
     try:
-        made = debian.kept(f"boot-{SUITE}", [PACKAGES, requirements], lambda fresh: _make(fresh, requirements))
+        made = debian.kept(f"boot-{SUITE}", what, lambda fresh: _make(fresh, requirements))
     except FerError as error:
         pytest.skip(f"no boot: {error}")
     root, layers = folder / "root", [f"lowerdir={made}"]
@@ -63,8 +65,11 @@ def _make(root: Path, requirements: list[str]) -> None:
     packages = root / VENV / f"lib/python{PYTHON[0]}.{PYTHON[1]}/site-packages"
     picture = [requirement for requirement in requirements if requirement.startswith("scikit-image")]
     needed = [requirement for requirement in requirements if requirement not in picture]
-    debian.install_wheels(packages, needed, machine=os.uname().machine, python=PYTHON)
-    debian.install_wheels(packages, picture, machine=os.uname().machine, python=PYTHON, dependencies=False)
+    for wheels, dependencies in ((needed, True), (picture, False)):
+        debian.install_wheels(
+            packages, wheels, machine=os.uname().machine, python=PYTHON, dependencies=dependencies,
+            constraints=CONSTRAINTS,
+        )  # fmt: skip
 
 
 class Machine:

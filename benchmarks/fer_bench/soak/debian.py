@@ -97,11 +97,15 @@ def runtime_requirements(*extras: str) -> list[str]:
 
 
 def install_wheels(
-    folder: Path, requirements: Sequence[str], *, machine: str, python: tuple[int, int], dependencies: bool = True
+    folder: Path,
+    requirements: Sequence[str],
+    *,
+    machine: str,
+    python: tuple[int, int],
+    dependencies: bool = True,
+    constraints: Path | None = None,
 ) -> None:
     """Install wheels of another processor or Python into `folder`, as `pip install --target` does.
-
-    Versions are the ones installed here where Python is the same.
 
     Args:
         folder: of the packages.
@@ -109,6 +113,7 @@ def install_wheels(
         machine: as `uname -m` says it: `aarch64`, `x86_64`.
         python: version they are for.
         dependencies: what they need, too.
+        constraints: file of versions; None takes the ones installed here where Python is the same.
 
     Raises:
         UsageError: pip fails: there is no such wheel, or no network.
@@ -118,11 +123,12 @@ def install_wheels(
     command += [f"--platform={name}_{machine}" for name in _MANYLINUX]
     command += [] if dependencies else ["--no-deps"]
     command += [f"--target={folder}", "--upgrade", *requirements]
-    versions = distribution.installed_versions() if python == sys.version_info[:2] else {}
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
-        constraints.writelines(f"{name}=={version}\n" for name, version in versions.items())
-        constraints.flush()
-        command += [f"--constraint={constraints.name}"]
+    same = constraints is None and python == sys.version_info[:2]
+    versions = distribution.installed_versions() if same else {}
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as installed:
+        installed.writelines(f"{name}=={version}\n" for name, version in versions.items())
+        installed.flush()
+        command += [f"--constraint={constraints or installed.name}"]
         run(command, f"wheels for {machine} and Python {python[0]}.{python[1]} could not be installed", UsageError)
 
 

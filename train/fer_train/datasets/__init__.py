@@ -16,8 +16,8 @@ from fer_train.datasets import ferplus
 from fer_train.datasets.fer2013_csv import read_fer2013_csv
 from fer_train.datasets.image_folder import read_image_folder, read_image_zip
 from fer_train.datasets.labelling import in_labels, merged, renamed
-from fer_train.datasets.reading import FER2013, NO_FACE, Reading
-from fer_train.datasets.records import SIDE, SPLITS, Dataset, Split
+from fer_train.datasets.reading import FER2013, NO_FACE, SIDE, Reading
+from fer_train.datasets.records import SPLITS, Dataset, Split
 from fer_train.datasets.splits import copies, divide
 
 __all__ = ["SIDE", "SPLITS", "Dataset", "Reading", "Split", "copies", "divide", "in_labels", "is_table", "load"]

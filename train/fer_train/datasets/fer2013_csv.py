@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from fer_edge.contract.errors import DataError
 from fer_edge.contract.labels import FER2013_LABELS
-from fer_train.datasets.records import SIDE, SPLITS, Dataset, Split
+from fer_train.datasets.reading import SIDE
+from fer_train.datasets.records import SPLITS, Dataset, Split
 
 PIXELS = SIDE * SIDE
 MAX_ROW_CHARS = 64 * 1024

@@ -11,7 +11,9 @@ from typing import Any
 
 from fer_edge.contract.errors import UsageError
 from fer_edge.contract.grey import BT601, GREYS
-from fer_train.datasets.records import SIDE
+
+SIDE = 48
+"""Width and height of a FER2013 picture in pixels."""
 
 FER2013, FERPLUS, FERPLUS_SOFT, BLEND = "fer2013", "ferplus", "ferplus-soft", "blend"
 COPIES, LEAKS, NO_FACE = "copies", "leaks", "no-face"

@@ -7,18 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.contract.errors import DataError
-
-if TYPE_CHECKING:
-    from fer_train.datasets.reading import Reading
-
-SIDE = 48
-"""Width and height of a FER2013 picture in pixels."""
+from fer_train.datasets.reading import Reading
 
 SPLITS = ("Training", "PublicTest", "PrivateTest")
 """FER2013's own names: PublicTest is for choosing, PrivateTest for the last examination."""
