@@ -8,4 +8,4 @@ from fer_edge import Pipeline
 with Pipeline("auto") as results:
     for result in results:
         for face in result.faces:
-            print(f"face {face.id}: {face.stable}, {face.confidence:.0%}")
+            print(f"face {face.id}: {face.stable} (this moment: {face.expression}, {face.confidence:.0%})")

@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 def on_message(client: Client, data: object, message: MQTTMessage) -> None:
     event = json.loads(message.payload)
-    shown = ", ".join(f"{face['stable']} ({face['confidence']:.0%})" for face in event["faces"])
+    shown = ", ".join(face["stable"] for face in event["faces"])
     print(f"{event['time']} {event['device']}: {shown or 'nobody'}", flush=True)
 
 

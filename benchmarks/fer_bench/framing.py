@@ -285,8 +285,8 @@ def plot(target: plots.Target, content: dict[str, Any]) -> None:
             for number, rise in enumerate(content["rises"]):
                 values = [100 * row[number] for row in entry["accuracy"]]
                 axes.plot(content["scales"], values, color=plots.COLORS[number % 5], marker=plots.MARKERS[number % 5],
-                          markersize=4, label=f"rise {rise:+.2f}")  # fmt: skip
+                          markersize=4, label=f"rise {rise:+.2f} of the box")  # fmt: skip
             axes.axhline(100 * entry["aligned"], color="black", linestyle="--", label="aligned pictures")
             axes.axvline(entry["side_over_box"]["p50"], color=plots.GREY, label="median of the boxes")
             axes.set(title=entry["name"], xlabel="side of the crop over that of the box", ylabel="accuracy, %")
-            axes.legend(fontsize=7)
+        axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))

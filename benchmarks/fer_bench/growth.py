@@ -165,4 +165,4 @@ def plot(target: plots.Target, content: dict[str, Any]) -> None:
                       marker=plots.MARKERS[number], markevery=0.1, label=title)  # fmt: skip
         axes.axvspan(0, WARM_UP * numbers[-1], color=plots.GREY, alpha=0.4, label="warm-up")
         axes.set(xlabel="frames", ylabel="MB", ylim=(0, None))
-        axes.legend()
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))

@@ -307,7 +307,7 @@ def table(content: dict[str, Any]) -> str:
 
 
 def plot(target: plots.Target, content: dict[str, Any]) -> None:
-    """Draw frames/s on a logarithmic axis and peak memory, one group of bars a clip."""
+    """Draw frames/s and peak memory, one group of bars a clip."""
     names = [side["side"] for side in content["comparisons"][0]["sides"]]
     clips = [clip["file"] for clip in content["data"]["clips"]]
     with plots.drawing(target, 9, 3.8, f"The loop against {PEER} on the same frames") as figure:
@@ -321,7 +321,7 @@ def plot(target: plots.Target, content: dict[str, Any]) -> None:
             speed.bar_label(bars, [f"{side['times_peer']['p50']:.1f}x" for side in sides], fontsize=8)
             peaks = memory.bar(at, [side["process"]["peak_memory_mb"] for side in sides], width, color=color)
             memory.bar_label(peaks, fmt="%.0f", fontsize=8)
-        speed.set(title="frames/s, decoding left out", yscale="log")
+        speed.set(title="frames/s, decoding left out")
         memory.set(title="peak memory of a fresh process, MB")
         for axes in (speed, memory):
             axes.set_xticks(np.arange(len(clips)), clips)

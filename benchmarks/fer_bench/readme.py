@@ -76,7 +76,8 @@ def _headline(folder: Path) -> str:
         fresh, old = best["process"], peer["process"]
         lines.append(
             f"- `{clip}`, {best['side']}: {best['frames_per_s']:,.0f} frames/s, "
-            f"**{best['times_peer']['p50']:.0f} times** the {peer['frames_per_s']:.0f} of {peer['side']}; first result "
+            f"**{best['times_peer']['p50']:.0f} times** the {peer['frames_per_s']:.0f} of "
+            f"`pip install {peer['side']}`; first result "
             f"after {fresh['first_event_ms'] / 1e3:.2f} s, not {old['first_event_ms'] / 1e3:.1f}; "
             f"{fresh['peak_memory_mb']:.0f} MB, not {old['peak_memory_mb']:.0f}"
         )

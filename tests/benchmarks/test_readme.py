@@ -124,7 +124,7 @@ def test_tables_hold_the_results_figures_and_are_rectangular(measured):
     assert "| demo: times the peer (range) | 1.0 (0.5 to 2.0) | 20.0 (10.0 to 40.0) |" in new
     assert "| with mixup | 2 | 63.00 ± 0.00 |" in new and "| +2.00 ± 1.00 over *with plain* |" in new
     assert "- `band`: **85.7 %** of PublicTest in int8, " in new
-    assert "- `demo`, fer-edge yunet: 560 frames/s, **20 times** the 28 of fer; first result after 0.35 s" in new
+    assert "- `demo`, fer-edge yunet: 560 frames/s, **20 times** the 28 of `pip install fer`; first result after 0.35 s" in new
     assert "| box moved by 8%, % | " in new
     assert "| whole loop, ms | 4.00 | 4.3 to " in new
     assert "Raspberry Pi 5, predicted" in new

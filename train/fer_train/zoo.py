@@ -55,7 +55,7 @@ def markdown(measured: Path | None = None) -> str:
         notes.append(
             f"Ours: {data['split']} of `{data['file']}`, {data['pictures']:,} pictures, {figures['date'][:10]}, "
             f"{machine['cpu']}. Where the best epoch was chosen on these pictures, that flatters its figure. "
-            "A dash: not measured yet."
+            "A dash: no result file has it yet."
         )
     sources = [f"- `{one.name}`: {one.title}. {one.source}." for one in _shipped()]
     return "\n".join([*lines, "", *(f"{note}\n" for note in notes), *sources])

@@ -12,6 +12,7 @@ from fer_edge.publish.background import BackgroundSink
 from fer_edge.publish.event import Event
 from fer_edge.publish.spec import SinkContext
 from fer_edge.publish.terminal import TerminalSink
+from fer_edge.publish.tty import patient
 from fer_edge.seams import EventSink
 
 FORM = "-"
@@ -29,7 +30,7 @@ def open_stdout(spec: str, context: SinkContext) -> EventSink:
     if sys.stdout is None:
         raise PublishError("standard output is closed; redirect it to a file or choose another --publish")
     if sys.stdout.isatty():
-        return TerminalSink(sys.stdout)
+        return TerminalSink(patient(sys.stdout))
     # Unbuffered: a thread that waits for a stalled reader would hold the buffer's lock, and the interpreter aborts
     # at its end where it cannot take it.
     stream = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)

@@ -15,6 +15,7 @@ from typing import TextIO
 from fer_edge.contract.errors import PublishError
 from fer_edge.publish.event import Event
 from fer_edge.publish.health import SinkHealth
+from fer_edge.publish.tty import PatientTerminal
 from fer_edge.records import Face, FrameResult
 
 REDRAW_S = 0.1
@@ -48,14 +49,14 @@ class TerminalSink:
     go to a terminal are shown above the line. `NO_COLOR` and `TERM=dumb` are honoured.
 
     Args:
-        stream: the terminal; left open at the end.
+        stream: the terminal; one of our own is closed at the end, any other left open.
         clock: seconds, monotonic.
     """
 
     name = "terminal"
     every_frame = True
 
-    def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stream: TextIO | PatientTerminal, *, clock: Callable[[], float] = time.monotonic) -> None:
         terminal = os.environ.get("TERM", "")
         self._stream = stream
         self._clock = clock
@@ -68,6 +69,7 @@ class TerminalSink:
         self._latest: FrameResult | None = None
         self._waiting = False
         self._taken = 0
+        self._closed = False
         self._handlers = [handler for handler in logging.getLogger().handlers if _shows(handler)]
         for handler in self._handlers:
             handler.addFilter(self._make_way)
@@ -103,6 +105,9 @@ class TerminalSink:
                 self._draw(self._clock())
             if self._on_screen:
                 self._write("\n")
+        if isinstance(self._stream, PatientTerminal) and not self._closed:
+            self._stream.close()
+        self._closed = True
         self._latest, self._waiting, self._on_screen = None, False, False
 
     def _draw(self, now: float) -> None:

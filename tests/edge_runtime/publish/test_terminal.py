@@ -15,6 +15,7 @@ import termios
 import time
 import unicodedata
 from collections.abc import Callable
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 
 from fer_edge.publish import Event
 from fer_edge.publish.terminal import TerminalSink, layout
+from fer_edge.publish.tty import patient
 from fer_edge.records import FrameResult
 from results import face, result, results
 
@@ -275,6 +277,39 @@ def test_on_a_real_terminal_one_line_is_rewritten_and_logs_stay_whole() -> None:
     assert re.fullmatch(rate + "no face", rows[2])  # nothing is left of the longer line
     assert rows[3:] == [""]  # the shell's prompt finds an empty line
     assert 3 <= output.count("fps") <= 10 * (time.monotonic() - began) + 4
+
+
+def test_a_stopped_terminal_stops_nothing_and_shows_the_newest_line_when_it_goes_on(event: Make) -> None:
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w") as stream:
+        clock = Clock()
+        sink = TerminalSink(patient(stream), clock=clock)
+        for frame in range(2000):  # nobody reads: far more than a terminal's buffer holds
+            clock.now += 1
+            sink.publish(event(result(face(), name=f"f{frame}.jpg")))
+        taken = b""
+        while select.select([leader], [], [], 0)[0]:
+            taken += os.read(leader, 65536)
+        assert b"f0.jpg" in taken and b"f1999.jpg" not in taken
+        clock.now += 1
+        sink.publish(event(result(face(), name="awake.jpg")))
+        sink.close()
+        taken += os.read(leader, 65536)
+        os.fstat(stream.fileno())  # the shell's own is left open
+        assert os.get_blocking(stream.fileno())
+    os.close(leader)
+
+    lines = screen(taken.decode(), 80)
+    assert "awake.jpg" in lines[-2] and lines[-1] == ""
+    assert all(line.count("fps") <= 1 for line in lines)  # none is torn
+
+
+def test_another_user_s_terminal_is_written_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w") as stream:
+        monkeypatch.setattr(os, "open", Mock(side_effect=PermissionError))
+        assert patient(stream) is stream
+    os.close(leader)
 
 
 def test_log_handlers_are_left_as_they_were(event: Make) -> None:
