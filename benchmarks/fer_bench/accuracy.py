@@ -13,6 +13,7 @@ from fer_bench import plots
 from fer_bench.environment import model_facts
 from fer_bench.results import legend, letter
 from fer_edge.contract.errors import ModelFileError
+from fer_edge.contract.model_file import ModelFile
 from fer_edge.expressions import litert
 from fer_edge.expressions.litert import LiteRtClassifier
 from fer_edge.faces.framing import crop_gray
@@ -22,6 +23,9 @@ from fer_train.evaluation import evaluate
 from fer_train.significance import mcnemar, wilson_interval
 
 THREADS = 1
+
+OWN_FLOAT = {"agreement", "drop_points", "drop_points_95", "mcnemar_p"}
+"""What a model file says of itself against the network it was made from."""
 
 
 def measure(
@@ -63,6 +67,7 @@ def measure(
                 "model": number,
                 **_evaluated(values, split, data.labels),
                 "versus_first": versus(probabilities[0], values, split.labels) if number else None,
+                "versus_own_float": _own_float(classifiers[number].model, name, len(split)),
             }
             for number, values in enumerate(probabilities)
         ],
@@ -109,6 +114,15 @@ def versus(first: NDArray[np.float32], other: NDArray[np.float32], labels: NDArr
         "lost": lost,
         "mcnemar_p": float(f"{mcnemar(gained, lost):.3g}"),
     }
+
+
+def _own_float(model: ModelFile, split: str, pictures: int) -> dict[str, Any] | None:
+    """What the model file says of the float network it was made from, on the same split; None where it is silent."""
+    said = model.facts.get("accuracy")
+    found = said.get(split) if isinstance(said, dict) else None
+    if not isinstance(found, dict) or found.get("pictures") != pictures or not found.keys() >= OWN_FLOAT:
+        return None
+    return {key: found[key] for key in sorted(OWN_FLOAT)}
 
 
 def _evaluated(probabilities: NDArray[np.float32], split: Split, labels: tuple[str, ...]) -> dict[str, Any]:

@@ -88,17 +88,27 @@ def _accuracy(folder: Path) -> str:
     content = results.read(folder / "accuracy.json")
     entries = content["results"]
     found = [entry["evaluation"] for entry in entries]
-    versus = [entry["versus_first"] for entry in entries]
+    own = [entry.get("versus_own_float") for entry in entries]
     rows = [
         ("accuracy, %", [f"**{_percent(e['accuracy'])}**" for e in found]),
         ("95 % interval", ["{:.1f} to {:.1f}".format(*(100 * b for b in entry["accuracy_95"])) for entry in entries]),
         ("macro-F1, %", [_percent(e["macro_f1"]) for e in found]),
         ("expected calibration error, %", [_percent(e["ece"]) for e in found]),
     ]
-    if len(entries) > 1:
+    if any(own):
         rows += [
-            ("same label as the first, %", ["" if v is None else _percent(v["agreement"]) for v in versus]),
-            ("McNemar's exact p", ["" if v is None else f"{v['mcnemar_p']:.2g}" for v in versus]),
+            (
+                "same label as the network it was made from, %",
+                ["" if v is None else _percent(v["agreement"]) for v in own],
+            ),
+            (
+                "lost to that, points (95 % interval)",
+                [
+                    "" if v is None else "{:.2f} ({:+.2f} to {:+.2f})".format(v["drop_points"], *v["drop_points_95"])
+                    for v in own
+                ],
+            ),
+            ("McNemar's exact p of that", ["" if v is None else f"{v['mcnemar_p']:.2g}" for v in own]),
         ]
     for label, first in found[0]["classes"].items():
         recalls = [_percent(e["classes"][label]["recall"]) for e in found]
@@ -125,12 +135,19 @@ def _robustness(folder: Path) -> str:
     rows = [
         (
             f"{condition}, %",
-            [_percent(entry["accuracy"]) for entry in content["results"] if entry["condition"] == condition],
+            [
+                f"{_percent(entry['accuracy'])} ({_percent(min(entry['recall'].values()))})"
+                for entry in content["results"]
+                if entry["condition"] == condition
+            ],
         )
         for condition in conditions
     ]
     data = content["data"]
-    about = f"accuracy on {data['split']} of `{data['file']}`, {data['pictures']:,} pictures"
+    about = (
+        f"accuracy, and in brackets the lowest recall of a class, on {data['split']} of `{data['file']}`, "
+        f"{data['pictures']:,} pictures"
+    )
     return _table("ours", _model_names(content), rows) + _footer([content], about)
 
 

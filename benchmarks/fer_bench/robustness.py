@@ -148,10 +148,16 @@ def table(content: dict[str, Any]) -> str:
     names = [Path(facts["name"]) for facts in models]
     lines = [f"{data['split']} of {data['file']}: {data['pictures']} pictures", *legend(models, names), ""]
     width = max(map(len, CONDITIONS))
-    lines.append(" " * width + "".join(f"{letter(number) + ', %':>10}{'lost':>8}" for number in range(len(models))))
+    lines.append(
+        " " * width
+        + "".join(f"{letter(number) + ', %':>10}{'lost':>8}{'lowest recall':>15}" for number in range(len(models)))
+    )
     for condition in CONDITIONS:
         entries = [entry for entry in content["results"] if entry["condition"] == condition]
-        cells = (f"{100 * entry['accuracy']:10.2f}{100 * entry['lost']:8.2f}" for entry in entries)
+        cells = (
+            f"{100 * entry['accuracy']:10.2f}{100 * entry['lost']:8.2f}{100 * min(entry['recall'].values()):15.2f}"
+            for entry in entries
+        )
         lines.append(f"{condition:<{width}}" + "".join(cells))
     return "\n".join(lines)
 

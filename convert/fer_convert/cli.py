@@ -54,7 +54,9 @@ PAGE = "conversion.html"
     help="Divide the logits by T.  [default: what fits the pictures that the recipe held out, else 1]",
 )  # fmt: skip
 @click.option(
-    "--mirror", is_flag=True, help="Average a picture and its mirror image: a little more accurate in twice the time."
+    "--mirror/--no-mirror",
+    default=None,
+    help="Average a picture and its mirror image, in twice the time.  [default: as the recipe says]",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every random choice.")
 @click.option(
@@ -63,7 +65,7 @@ PAGE = "conversion.html"
 )  # fmt: skip
 def main(
     *, model: Path | None, int8: bool, float32: bool, float16: bool, dynamic: bool, data: tuple[Path, ...],
-    calibration: Path | None, max_drop: float, temperature: float | None, mirror: bool,
+    calibration: Path | None, max_drop: float, temperature: float | None, mirror: bool | None,
     seed: int, output: Path | None,
 ) -> None:  # fmt: skip
     """Convert MODEL, a run folder of fer-train or a .keras file, to a TFLite model file.
@@ -79,7 +81,8 @@ def main(
     source = sources.find(model)
     paths = _outputs(source, kinds, output)
     click.echo(f"Converting {source.weights} to {', '.join(kinds)}", err=True)
-    converter = _prepare(source, data, calibration, temperature, seed, mirror=mirror)
+    converter = _prepare(source, data, calibration, temperature, seed,
+                         mirror=source.mirror if mirror is None else mirror)  # fmt: skip
     _check_size(converter.network.count_params(), kinds)
     done = [_convert(converter, kind) for kind in kinds]
     for conversion in done:
@@ -149,7 +152,9 @@ def _prepare(
     check_fit(network, known, str(source.weights))
     held_out = source.held_out(divided)
     if temperature is None and held_out is not None and last_linear(network) is not None:
-        temperature = fit(float_probabilities(network, held_out.images), held_out.labels)
+        # Means of two answers are less sure than one: the temperature is of what is converted.
+        whole = mirrored(network) if mirror else network
+        temperature = fit(float_probabilities(whole, held_out.images), held_out.labels)
         click.echo(f"Dividing the logits by {temperature:.3f}, fitted on {len(held_out):,} pictures held out", err=True)
     temperature = temperature or 1.0
     network = scale(network, temperature)

@@ -69,6 +69,11 @@ class Source:
             return None
         return hold_out(data.split(self.training_split), self.run.recipe.training.hold_out)[1]
 
+    @property
+    def mirror(self) -> bool:
+        """Whether the recipe wants a picture and its mirror image averaged."""
+        return self.run is not None and self.run.recipe.conversion.mirror
+
     def output(self, kind: str) -> Path:
         """Where the converted model goes unless told otherwise."""
         return self.weights.with_name(f"{'model' if self.run else self.weights.stem}.{kind}.tflite")
@@ -90,7 +95,7 @@ class Source:
 
 
 def find(model: Path | None) -> Source:
-    """What `model` means: a .keras file, the best of a run folder, or by default of the newest run.
+    """What `model` means: a .keras file, what the recipe of a run folder takes of it, by default of the newest run.
 
     Raises:
         UsageError: there is none, it has no complete epoch, or its run folder is malformed.
@@ -102,9 +107,11 @@ def find(model: Path | None) -> Source:
         found = [run.parent / WEIGHTS for run in begun if (run.parent / WEIGHTS).is_file()]
         if not found:
             raise _no_epoch(max(begun, key=lambda path: path.stat().st_mtime_ns).parent)
-        weights = max(found, key=lambda path: path.stat().st_mtime_ns)
-    elif model.is_dir():
+        model = max(found, key=lambda path: path.stat().st_mtime_ns).parent
+    if model.is_dir():
         weights = model / WEIGHTS
+        if weights.is_file() and (model / "run.json").is_file() and open_run(model).recipe.conversion.weights == "last":
+            weights = model / LAST
         if not weights.is_file() and (model / "run.json").is_file():
             raise _no_epoch(model)
         if not weights.is_file():

@@ -101,6 +101,10 @@ def test_labels_of_the_data_are_those_of_the_event(make, labels: tuple[str, ...]
     assert probabilities.shape == (len(labels),) and probabilities.sum() == pytest.approx(1, abs=0.05)
     shown = json.loads(run(fer_edge, "model", "show", model))
     assert tuple(shown["labels"]) == labels
+    events = tmp_path / "events.jsonl"
+    run(fer_edge, "run", "--model", model, "--source", "demo", "--detector", "haar", "--max-frames", 6, "--publish",
+        f"file:{events}")  # fmt: skip
+    assert json.loads(events.read_text().splitlines()[0])["faces"][0]["probabilities"].keys() == set(labels)
 
 
 def test_a_table_is_measured_in_the_models_labels(make_eight, tmp_path: Path) -> None:

@@ -100,6 +100,17 @@ def test_a_model_that_averages_the_mirror_image_says_so(run: Path, tmp_path: Pat
     np.testing.assert_array_equal(runner.classify(picture), runner.classify(picture[:, ::-1]))
 
 
+def test_what_becomes_of_a_run_is_said_by_its_recipe(run: Path, tmp_path: Path) -> None:
+    facts = json.loads((run / "run.json").read_text())
+    facts["recipe"]["conversion"] = {"weights": "last", "mirror": True}
+    (run / "run.json").write_text(json.dumps(facts))
+    said = convert(run, "--max-drop", 100, "-o", tmp_path / "asked.tflite").output
+    assert f"Converting {run / 'last.keras'} to int8" in said
+    assert model_file.read(tmp_path / "asked.tflite").facts["mirrored"] is True
+    convert(run, "--no-mirror", "--max-drop", 100, "-o", tmp_path / "plain.tflite")
+    assert "mirrored" not in model_file.read(tmp_path / "plain.tflite").facts
+
+
 def test_several_kinds_into_a_folder(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, made = quantization.convert, []
 

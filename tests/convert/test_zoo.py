@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from narrow import NARROW, without_dropout
 
 from fer_convert.calibration import draw
@@ -64,6 +66,17 @@ def trained(name: str) -> tuple[Any, Dataset]:
     return model, data
 
 
+def events(model: Path) -> list[dict[str, Any]]:
+    """What `fer-edge run` says of a few frames of the demo with a model."""
+    from fer_edge.cli import main
+
+    path = model.with_name("events.jsonl")
+    options = ["--source", "demo", "--detector", "haar", "--max-frames", "6", "--publish", f"file:{path}"]
+    done = CliRunner().invoke(main, ["run", "--model", str(model), *options])
+    assert done.exit_code == 0, done.output
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 @pytest.mark.parametrize("name", NARROW)
 def test_int8_is_whole_and_within_a_point_of_float(name: str, tmp_path: Path) -> None:
     from fer_convert.conversion import Converter, float_probabilities
@@ -91,6 +104,7 @@ def test_int8_is_whole_and_within_a_point_of_float(name: str, tmp_path: Path) ->
     tops = [classifier.classify(image).argmax() for image in validation.images[:100]]
     assert np.mean(tops == converter.before[:100].argmax(axis=1)) > 0.9
     assert model_file.read(tmp_path / "model.int8.tflite").labels == data.labels
+    assert events(tmp_path / "model.int8.tflite")[0]["faces"][0]["probabilities"].keys() == set(data.labels)
 
 
 def test_mean_subtraction_leaves_no_operator_of_its_own() -> None:

@@ -12,6 +12,9 @@ NARROW: dict[str, dict[str, Any]] = {
     "attentional_cnn": {"l2": 0.0001},
     "hog_cnn": {"convolutions": [[8, 3], [8, 3], [16, 3]], "dense": [32]},
     "vgg_alexnet": {"convolutions": [[8, 3], [8, 3], [16, 3], [16, 3], [32, 3]], "dense": [32, 16]},
+    "mini_xception": {"filters": [8, 8, 16, 16]},
+    "mini_labels": {"stem": [4, 8], "filters": [8, 8, 16, 16]},
+    "plus_labels": {"filters": [8, 8, 16, 16]},
     "vgg19_bn": {"filters": [4, 8, 8, 16, 32], "dense": 32},
 }
 """By recipe."""

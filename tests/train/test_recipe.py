@@ -49,6 +49,8 @@ def test_unknown_recipe_names_the_nearest() -> None:
         ("[augmentation]\nshear = 1.5", r"augmentation\.shear is 1\.5; it must be from 0 to 1"),
         ("[training]\ngradient_clip = -1.0", r"training\.gradient_clip is -1\.0; it must be from 0 to"),
         ("[training]\nschedule = 'plateau'", "it can be exponential or inverse_time or cosine"),
+        ("[conversion]\nweights = 'first'", "conversion.weights is 'first'; it can be best or last"),
+        ("[conversion]\nmirror = 1", "conversion.mirror is 1; it must be of type bool"),
         ("side = 8", "recipe key side is 8; it must be from 16 to 512"),
         ("training = 3", "recipe key training is 3; it must be a table"),
         ("[training\n", "not valid TOML"),

@@ -70,7 +70,8 @@ class Search:
         return f"fold:{fold}/{self.folds}"
 
     def results(self) -> list[dict[str, Any]]:
-        """What is known of each combination, the best mean accuracy first.
+        """What is known of each combination, the best mean accuracy first; what gives up a class comes after
+        what does not, however accurate.
 
         Each has `settings`, `folds` (how many are done) and, over these, mean and sample standard deviation
         of `accuracy`, `macro_f1` and `lowest_recall` (of the class that is found the least), shares 0..1.
@@ -93,7 +94,7 @@ class Search:
                     "deviation": round(float(np.std(values, ddof=1)), 6) if len(values) > 1 else None,
                 }
             rows.append(row)
-        return sorted(rows, key=lambda row: -(row["accuracy"]["mean"] or 0.0))
+        return sorted(rows, key=lambda row: (not row["lowest_recall"]["mean"], -(row["accuracy"]["mean"] or 0.0)))
 
 
 def _lowest_recall(evaluation: dict[str, Any]) -> float:

@@ -103,6 +103,24 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """What fer-convert makes of a run of this recipe, unless it is told otherwise.
+
+    Attributes:
+        weights: `best`: of the epoch with the highest validation accuracy, or the mean that
+            `training.start_share` asks for; `last`: after the last epoch.
+        mirror: average the logits of a picture and its mirror image, in twice the time.
+    """
+
+    weights: str = "best"
+    mirror: bool = False
+
+    def __post_init__(self) -> None:
+        if self.weights not in ("best", "last"):
+            raise UsageError(f"recipe key conversion.weights is {self.weights!r}; it can be best or last")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """A named recipe.
 
@@ -116,6 +134,7 @@ class Recipe:
         model: `architecture` and its options.
         training: schedule and optimizer.
         augmentation: random changes of the training pictures.
+        conversion: what becomes of a run; of two recipes that train alike it may differ.
     """
 
     name: str
@@ -127,6 +146,7 @@ class Recipe:
     model: dict[str, Any] = field(default_factory=dict)
     training: Training = field(default_factory=Training)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    conversion: Conversion = field(default_factory=Conversion, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain values, for JSON."""
@@ -171,7 +191,7 @@ def from_dict(values: dict[str, Any]) -> Recipe:
         UsageError: a key is unknown or a value has the wrong type.
     """
     known = dict(values)
-    for key, kind in (("training", Training), ("augmentation", Augmentation)):
+    for key, kind in (("training", Training), ("augmentation", Augmentation), ("conversion", Conversion)):
         known[key] = _section(kind, known.get(key, {}), f"{key}.")
     if "architecture" not in _table(known.get("model", {}), "model"):
         raise UsageError(f"recipe {values.get('name')} names no model.architecture")

@@ -56,7 +56,7 @@ class OrientedGradients(keras.layers.Layer):
         gradients = ops.abs(ops.conv(pictures, self.projections))
         largest = ops.max(gradients, axis=-1, keepdims=True)
         votes = ops.relu(gradients - self.SHARE * largest)
-        cells = ops.average_pool(votes, self.cell, padding="same")
+        cells = ops.average_pool(votes, self.cell, strides=self.cell, padding="same")
         blocks = ops.conv(cells, self.corners)
         energy = ops.sum(ops.square(blocks), axis=-1, keepdims=True)
         # In this form, and no other, TFLite knows its own L2 normalization; a division dies at invoke.
