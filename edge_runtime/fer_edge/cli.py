@@ -210,7 +210,7 @@ def model_show(path: Path | None) -> None:
     from fer_edge.contract import model_file
     from fer_edge.service.models import serving
 
-    loaded = model_file.read(path or serving(""))
+    loaded = model_file.read(serving(str(path or "")))
     metadata = loaded.metadata()
     metadata["golden"] = f"{len(loaded.golden.inputs)} inputs with their outputs"
     click.echo(json.dumps(metadata, indent=2))
@@ -227,7 +227,7 @@ def model_verify(path: Path | None) -> None:
     from fer_edge.expressions import litert
     from fer_edge.service.models import serving
 
-    classifier = litert.load(path or serving(""))
+    classifier = litert.load(serving(str(path or "")))
     click.echo(
         f"{classifier.model.name}: fine on {classifier.runtime}; labels {', '.join(classifier.labels)}; "
         f"golden inputs within {classifier.golden_steps} of 256 steps; sha256 {classifier.model.sha256}"

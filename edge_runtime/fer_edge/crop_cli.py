@@ -38,7 +38,7 @@ def crop(source: Path, target: Path, *, side: int, kind: str, detector: str | No
 
     count = len(pictures_under(source))
     cropping = Cropping(make_detector(config.load(path, flags={"detector": detector})), side, kind)
-    with click.progressbar(length=count, label="crop", file=sys.stderr) as bar:
+    with click.progressbar(length=count, label="Cropping faces", file=sys.stderr) as bar:
         outcome = crop_folder(source, target, cropping, on_picture=bar.update)
     click.echo(f"{target}: {len(outcome.cropped):,} faces, {side}x{side}, {cropping.detector.name}, {kind}")
     for what, names in (("without a face", outcome.no_face), ("that cannot be read", outcome.unreadable)):

@@ -58,7 +58,15 @@ def test_every_command_has_its_module(wheel: zipfile.ZipFile) -> None:
 def test_the_pi_installs_four_packages() -> None:
     names = {Requirement(text).name for text in PROJECT["project"]["dependencies"]}
     assert names == {"numpy", "opencv-python-headless", "ai-edge-litert", "click"}
-    assert set(PROJECT["project"]["optional-dependencies"]) == {"train", "mqtt", "metrics", "gpio", "demo", "dev"}
+    assert set(PROJECT["project"]["optional-dependencies"]) == {
+        "train",
+        "jax",
+        "mqtt",
+        "metrics",
+        "gpio",
+        "demo",
+        "dev",
+    }
 
 
 def _declared() -> set[tuple[str, str, str, str]]:

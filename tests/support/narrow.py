@@ -22,7 +22,7 @@ NARROW: dict[str, dict[str, Any]] = {
 
 def without_dropout(architecture: str) -> dict[str, Any]:
     """Options for learning by heart: nothing left out, and running statistics that follow at once."""
-    off: dict[str, Any] = {"dropout": 0.0}
+    off: dict[str, Any] = {} if architecture == "mini_xception" else {"dropout": 0.0}
     if architecture in ("plain_cnn", "hog_cnn"):
         off["dense_dropout"] = 0.0
     if architecture != "attentional_cnn":

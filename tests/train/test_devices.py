@@ -11,8 +11,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from narrow import NARROW
 
 from fer_edge.contract.errors import UsageError
+
+SUPPORT = str(Path(__file__).parents[1] / "support")
+
+
+def needs_jax(test: Callable[..., None]) -> Callable[..., None]:
+    absent = find_spec("jax") is None or find_spec("keras") is None
+    return pytest.mark.slow(pytest.mark.skipif(absent, reason="needs keras and jax")(test))
 
 
 def fer_train(*arguments: object, devices: int, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -40,8 +48,30 @@ def test_tensorflow_has_no_distribution_of_its_own() -> None:
     assert keras.distribution.distribution() is None
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(find_spec("jax") is None or find_spec("keras") is None, reason="needs keras and jax")
+NETWORKS = """
+import numpy as np
+from narrow import NARROW
+from fer_train import models, recipe
+for name, options in NARROW.items():
+    one = recipe.load(name)
+    network = models.build(**{**one.model, **options}, classes=7, side=one.side)
+    answer = np.asarray(network(np.zeros((2, one.side, one.side, 1), np.float32), training=True))
+    assert answer.shape == (2, 7) and np.allclose(answer.sum(axis=1), 1, atol=1e-5), name
+print(len(NARROW), "networks")
+"""
+
+
+@needs_jax
+def test_every_network_is_one_on_jax_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NETWORKS], env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": SUPPORT},
+        capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{len(NARROW)} networks\n"
+
+
+@needs_jax
 def test_four_virtual_devices_train_as_one(
     tmp_path: Path, csv_rows: list[str], small_recipe: Path, write_csv: Callable[..., Path]
 ) -> None:

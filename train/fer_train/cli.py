@@ -195,6 +195,8 @@ def _refuse_mixed(new: dict[str, Any], **modes: Any) -> None:
     given = [flag for flag, value in new.items() if value is not None]
     if chosen and given:
         raise UsageError(f"{given[0]} is for a new run and cannot be combined with {chosen[0]}; leave it out")
+    if new["--name"] == "":
+        raise UsageError("--name is empty; give the run a name, or leave it out")
     if new["--name"] is not None and new["--run"] is not None:
         raise UsageError("--name and --run both name the run folder; give one of them")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -12,6 +14,12 @@ from fer_edge.contract.errors import FerError
 EXIT_INTERRUPTED = 130
 
 
+def _of_output(error: OSError) -> bool:
+    """Whether it was raised by what writes for the user, and not by a reader that has left, which is click's affair."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return error.errno != errno.EPIPE and (last.filename, last.name) == (click.utils.__file__, "echo")
+
+
 class _OneSentence(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -19,6 +27,15 @@ class _OneSentence(click.Command):
         except FerError as error:
             click.echo(f"{ctx.find_root().info_name}: {error}", err=True)
             sys.exit(error.exit_code)
+        except OSError as error:
+            if not _of_output(error):
+                raise
+            click.echo(
+                f"{ctx.find_root().info_name}: the output cannot be written ({error.strerror}); free some space "
+                "where it is redirected to",
+                err=True,
+            )
+            sys.exit(1)
         except KeyboardInterrupt:
             click.echo(f"{ctx.find_root().info_name}: stopped", err=True)
             sys.exit(EXIT_INTERRUPTED)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from fer_edge.contract.digest import sha256
 from fer_edge.contract.errors import DetectorError, UsageError
-from fer_edge.contract.files import replacing, sha256_of
+from fer_edge.contract.files import sha256_of, write_bytes
 
 YUNET_FILE = "face_detection_yunet_2023mar.onnx"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
@@ -54,51 +53,42 @@ def pull_yunet(url: str = YUNET_URL, *, timeout_s: float = 20.0, force: bool = F
         UsageError: the address is neither https:// nor file://.
         DetectorError: the file cannot be fetched, or is not the pinned one; nothing was installed.
     """
-    # TLS and HTTP cost a running loop 6 MB and 40 ms that it never uses.
-    import urllib.request
-    from http.client import HTTPException
-    from urllib.error import URLError
-
     if not url.startswith(("https://", "file://")):
         raise UsageError(f"{url} is not an https:// or file:// address")
     target = data_folder() / YUNET_FILE
-    if not force and target.is_file() and sha256_of(target) == YUNET_SHA256:
-        return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        if not force and target.is_file() and sha256_of(target) == YUNET_SHA256:
+            return target
+        data = _fetched(url, timeout_s)
+        write_bytes(target, data)
     except OSError as error:
         raise DetectorError(
-            f"weights cannot be kept in {target.parent} ({error.strerror}); set XDG_DATA_HOME to a folder of yours"
+            f"YuNet's weights cannot be kept in {target.parent} ({error.strerror}); make it yours (sudo chown -R "
+            f'"$USER" {target.parent}) or set XDG_DATA_HOME to a folder of yours'
         ) from error
+    return target
+
+
+def _fetched(url: str, timeout_s: float) -> bytes:
+    # TLS and HTTP cost a running loop 6 MB and 40 ms that it never uses.
+    import urllib.request
+    from http.client import HTTPException
+
     try:
-        with replacing(target) as temporary:
-            with urllib.request.urlopen(url, timeout=timeout_s) as answer, temporary.open("wb") as stream:
-                # One byte more than allowed is enough to know that it is too long.
-                shutil.copyfileobj(_Bounded(answer, YUNET_BYTES + 1), stream)
-            data = temporary.read_bytes()
-            if len(data) != YUNET_BYTES or sha256(data).hexdigest() != YUNET_SHA256:
-                raise DetectorError(
-                    f"{url} did not give OpenCV Zoo's {YUNET_FILE} (size or sha256 differ); nothing was installed"
-                )
-    except (URLError, TimeoutError, OSError, HTTPException) as error:
-        if isinstance(error, DetectorError):
-            raise
+        with urllib.request.urlopen(url, timeout=timeout_s) as answer:
+            # One byte more than allowed is enough to know that it is too long.
+            data = b""
+            while len(data) <= YUNET_BYTES and (part := answer.read(YUNET_BYTES + 1 - len(data))):
+                data += part
+    except (OSError, HTTPException) as error:  # URLError and TimeoutError are OSErrors
         reason = getattr(error, "reason", error)
         raise DetectorError(
             f"YuNet's weights could not be fetched from {url} ({reason}); fetch the file elsewhere and run: "
             f"fer-edge model pull yunet --url file:///PATH/{YUNET_FILE}"
         ) from error
-    return target
-
-
-class _Bounded:
-    """A readable stream that ends after `limit` bytes."""
-
-    def __init__(self, stream: object, limit: int) -> None:
-        self._stream, self._left = stream, limit
-
-    def read(self, size: int = -1) -> bytes:
-        wanted = self._left if size < 0 else min(size, self._left)
-        data: bytes = self._stream.read(wanted) if wanted else b""  # type: ignore[attr-defined]
-        self._left -= len(data)
-        return data
+    if len(data) != YUNET_BYTES or sha256(data).hexdigest() != YUNET_SHA256:
+        raise DetectorError(
+            f"{url} did not give OpenCV Zoo's {YUNET_FILE} (size or sha256 differ); nothing was installed"
+        )
+    return data

@@ -80,7 +80,9 @@ def _has_rules(settings: Settings) -> bool:
 def _file(path: Path) -> None:
     folder = path.absolute().parent
     try:
-        if path.is_dir() or not folder.is_dir():
+        if path.is_dir():
+            raise UsageError(f"output file {path} is a folder; give a file in it")
+        if not folder.is_dir():
             raise UsageError(f"output file {path} cannot be written; give a file in a folder that exists")
         writable = os.access(path if path.exists() else folder, os.W_OK)
     except PermissionError:  # a service's state directory shows nothing to others

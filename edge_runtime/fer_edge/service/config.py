@@ -196,7 +196,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
             data = stream.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
             raise ConfigError(f"settings file {path} has more than {MAX_FILE_BYTES} bytes; give a TOML file")
-        return tomllib.loads(data.decode())
+        return tomllib.loads(data.decode("utf-8-sig"))  # some editors begin with a byte-order mark
     except OSError as error:
         raise ConfigError(f"settings file {path} cannot be read ({error.strerror}); check the path") from error
     except ConfigError:

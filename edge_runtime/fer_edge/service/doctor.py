@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -158,7 +158,8 @@ def _model(settings: Settings, around: Surroundings) -> Iterator[Finding]:
     try:
         classifier = litert.load(path)
     except FerError as error:
-        mend = f"{_PIP} ai-edge-litert, or give another file: fer-edge model verify FILE"
+        runtime = any(map(util.find_spec, ("ai_edge_litert", "tflite_runtime")))
+        mend = "give another file: fer-edge model verify FILE" if runtime else f"{_PIP} ai-edge-litert"
         yield Finding("stop", "model", str(error), mend)
         return
     yield Finding("ok", "tflite runtime", classifier.runtime)

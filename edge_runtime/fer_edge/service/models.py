@@ -161,8 +161,9 @@ def rollback(*, verify: Callable[[Path], None] = verify_apart) -> Path | None:
         UsageError: no model was ever installed, or the folder cannot be written.
         ModelFileError: the one before is damaged.
     """
-    if not (folder() / STATE).exists():
-        raise UsageError("no model was installed here, so there is none to go back to; the shipped one serves")
+    with contextlib.suppress(PermissionError):  # the lock says it
+        if not (folder() / STATE).exists():
+            raise UsageError("no model was installed here, so there is none to go back to; the shipped one serves")
     with _locked():
         now = installed()
         if now.previous is not None:

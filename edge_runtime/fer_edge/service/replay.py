@@ -108,10 +108,16 @@ def read_events(path: Path) -> Iterator[Event]:
                 try:
                     yield from_event(json.loads(line, parse_constant=_not_finite))
                 except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-                    reason = "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else repr(error)
+                    reason = "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else _reason(error)
                     raise DataError(f"{path}, line {number} is no event of fer-edge ({reason}); remove it") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); give a file of events") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return f"it is no JSON: {error}" if isinstance(error, json.JSONDecodeError) else str(error)
 
 
 def _not_finite(text: str) -> float:

@@ -48,6 +48,18 @@ def test_a_folder_that_cannot_be_made_is_blamed_and_not_the_server(
         weights.pull_yunet("https://127.0.0.1:9/x.onnx")
 
 
+@pytest.mark.parametrize("raises", ["is_file", "mkdir"])
+def test_a_folder_of_somebody_else_is_blamed_and_not_the_address(
+    raises: str, fer_data: Path, own_data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, raises, forbidden)
+    with pytest.raises(DetectorError, match=f"cannot be kept in {own_data_folder} .Permission denied.; make it yours"):
+        weights.pull_yunet((fer_data / "models" / weights.YUNET_FILE).as_uri())
+
+
 def test_an_absent_file_names_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match="--url file:///"):
         weights.pull_yunet((tmp_path / "absent.onnx").as_uri())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,12 @@ import cv2
 import numpy as np
 
 from fer_edge.contract.errors import DataError, UsageError
-from fer_edge.contract.labels import checked_labels
+from fer_edge.contract.labels import FER2013_LABELS, checked_labels
 from fer_train.datasets import ferplus
 from fer_train.datasets.fer2013_csv import read_fer2013_csv
 from fer_train.datasets.image_folder import read_image_folder, read_image_zip
 from fer_train.datasets.labelling import in_labels, merged, renamed
-from fer_train.datasets.reading import FER2013, NO_FACE, SIDE, Reading
+from fer_train.datasets.reading import FER2013, FERPLUS, FERPLUS_SOFT, NO_FACE, SIDE, Reading
 from fer_train.datasets.records import SPLITS, Dataset, Split
 from fer_train.datasets.splits import copies, divide
 
@@ -41,6 +42,8 @@ def load(*paths: Path, reading: Reading | None = None) -> Dataset:
     readers = [_reader(path) for path in paths]
     if _needs_votes(reading) and _read_table not in readers:
         raise DataError(f"FER+ votes belong to rows of fer2013.csv, and {paths[0]} is none; give --data fer2013.csv")
+    if all(read is _read_table for read in readers):
+        _check_names(reading, paths[0])
     parts = [read(path, reading) for read, path in zip(readers, paths, strict=True)]
     data = parts[0] if len(parts) == 1 else merged(parts)
     if reading.label_map:
@@ -49,6 +52,16 @@ def load(*paths: Path, reading: Reading | None = None) -> Dataset:
         except ValueError as error:
             raise UsageError(f"the label map cannot be used for {data.source} ({error})") from error
     return dataclasses.replace(data, paths=tuple(map(str, paths)), reading=reading)
+
+
+def _check_names(reading: Reading, path: Path) -> None:
+    """Refuse a label map that names what no table has; folders may be called anything."""
+    known = ferplus.FERPLUS_LABELS if reading.labels in (FERPLUS, FERPLUS_SOFT) else FER2013_LABELS
+    for name in reading.label_map:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            raise UsageError(f"the label map names {name!r}, which is no class of {path}; {hint}")
 
 
 def is_table(path: Path) -> bool:

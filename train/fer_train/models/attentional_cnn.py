@@ -31,7 +31,7 @@ def attentional_cnn(
         filters: of each of the four convolutions.
         dense: width of the first dense layer.
         dropout: share of the features that a training step leaves out before the first dense layer.
-        l2: weight of the L2 penalty on all trained weights.
+        l2: weight of the L2 penalty on all kernels but that of the transformer's parameters.
         reach: how far the transformer moves a pixel along each axis, in pixels.
 
     Returns:
