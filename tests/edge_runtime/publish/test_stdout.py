@@ -106,3 +106,14 @@ def test_a_closed_standard_output_is_one_sentence() -> None:
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert said.decode().startswith("standard output is closed; ") and said.count(b"\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_so_it_is_behind_any_other_command() -> None:
+    command = [sys.executable, "-m", "fer_edge", "config", "show"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "fer-edge: the output cannot be written (No space left on device); free some space where it is redirected to\n"
+    )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from fer_edge.contract.errors import DataError, UsageError
 from fer_edge.contract.labels import FER2013_LABELS
-from fer_train.datasets import Dataset, Reading, Split, in_labels
+from fer_train.datasets import Dataset, Reading, Split, in_labels, load
 from fer_train.datasets.labelling import merged, ordered, renamed
 from fer_train.datasets.reading import read_label_map
 from fer_train.datasets.records import joined
@@ -94,3 +95,12 @@ def test_reading_survives_json_and_refuses_nonsense() -> None:
     ):
         with pytest.raises(UsageError, match=sentence):
             Reading(**wrong)
+
+
+def test_a_label_map_names_classes_that_a_table_has(csv_rows: list[str], write_csv: Callable[..., Path]) -> None:
+    table = write_csv(csv_rows)
+    with pytest.raises(UsageError, match=r"names 'angy', which is no class of .*fer2013.csv; did you mean angry\?"):
+        load(table, reading=Reading(label_map={"angy": "x"}))
+    with pytest.raises(UsageError, match="names 'contempt', which is no class"):
+        load(table, reading=Reading(label_map={"contempt": ""}))
+    assert "disgust" not in load(table, reading=Reading(label_map={"disgust": ""})).labels
