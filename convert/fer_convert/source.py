@@ -83,12 +83,15 @@ class Source:
         if self.run is None:
             return {}
         written = self.run.facts()
+        recipe = written["recipe"]
+        if recipe["model"].get("weights"):
+            recipe = {**recipe, "model": {**recipe["model"], "weights": Path(recipe["model"]["weights"]).name}}
         return {
-            "recipe": written["recipe"],
+            "recipe": recipe,
             "recipe_sha256": written["recipe_sha256"],
             "seed": written["seed"],
             "data_sha256": written["data_sha256"],
-            # Where the votes lay is nobody's business.
+            # Where votes and first weights lay is nobody's business.
             "reading": {key: value for key, value in self.run.reading.to_dict().items() if key != "votes"},
             "trained_with": written["versions"],
         }

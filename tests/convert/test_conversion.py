@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,7 @@ def test_a_model_that_averages_the_mirror_image_says_so(run: Path, tmp_path: Pat
 def test_what_becomes_of_a_run_is_said_by_its_recipe(run: Path, tmp_path: Path) -> None:
     facts = json.loads((run / "run.json").read_text())
     facts["recipe"]["conversion"] = {"weights": "last", "mirror": True}
+    shutil.copy(run / "best.keras", run / "last.keras")
     (run / "run.json").write_text(json.dumps(facts))
     said = convert(run, "--max-drop", 100, "-o", tmp_path / "asked.tflite").output
     assert f"Converting {run / 'last.keras'} to int8" in said

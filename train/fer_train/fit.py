@@ -64,9 +64,14 @@ def fit(
         teacher=load_teacher(run, classes=len(data.labels), side=train.images.shape[1]),
         teacher_share=training.teacher_share, teacher_views=training.teacher_views,
     )  # fmt: skip
+    checkpoint = run.folder / LAST
+    options = dict(recipe.model)
+    if checkpoint.exists():
+        # The network comes from the run: the file that it once began with may have gone.
+        options.pop("weights", None)
     keras.config.set_dtype_policy(training.precision)
     try:
-        model = models.build(**recipe.model, classes=len(data.labels), side=train.images.shape[1])
+        model = models.build(**options, classes=len(data.labels), side=train.images.shape[1])
     finally:
         keras.config.set_dtype_policy("float32")
     model.compile(
@@ -77,7 +82,6 @@ def fit(
     for layer in model.layers:
         if isinstance(layer, MeanSubtraction):
             layer.adapt(to_input(train.images))
-    checkpoint = run.folder / LAST
     if checkpoint.exists():
         # Only the state is taken from the file: Keras does not save what AdamW leaves undecayed.
         model.optimizer.build(model.trainable_variables)

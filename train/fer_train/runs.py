@@ -192,6 +192,7 @@ def create_run(
     facts = {
         "recipe": recipe.to_dict(),
         "recipe_sha256": recipe.sha256(),
+        **({"first_weights_sha256": sha256_of(Path(weights))} if (weights := recipe.model.get("weights")) else {}),
         "seed": seed,
         "threads": threads,
         "labels": list(data.labels),

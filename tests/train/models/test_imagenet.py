@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+from fer_convert.source import Source
 from fer_edge.contract.errors import DataError
+from fer_edge.contract.files import sha256_of
+from fer_train import recipe as recipes
+from fer_train.datasets import Dataset
+from fer_train.runs import create_run, open_run
 
 pytestmark = pytest.mark.tensorflow
 
@@ -87,3 +93,22 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     numpy_files.save_file(weights, path)
     with pytest.raises(DataError, match=r"has nothing where \(6,\) is needed at features\.7\.bias"):
         build(path)
+
+
+def test_a_run_goes_on_without_the_file_that_it_began_with(made_data: Dataset, tmp_path: Path) -> None:
+    numpy_files = pytest.importorskip("safetensors.numpy", reason="needs the train extra")
+    from fer_train.fit import fit
+
+    path = tmp_path / "weights.safetensors"
+    numpy_files.save_file(made_weights(), path)
+    model = {"architecture": "vgg19_bn", "filters": FILTERS, "repeats": REPEATS, "dense": 8, "weights": str(path)}
+    one = recipes.from_dict({"name": "begun", "model": model, "training": {"epochs": 2}})
+    run = create_run(tmp_path / "run", one, made_data, seed=1)
+    assert run.facts()["first_weights_sha256"] == sha256_of(path)
+    with pytest.raises(KeyboardInterrupt):
+        fit(run, made_data, on_epoch=Mock(side_effect=KeyboardInterrupt))
+    path.unlink()
+    fit(open_run(run.folder), made_data)
+    assert len(run.history()) == 2
+    said = Source(run.folder / "best.keras", run).facts()
+    assert said["recipe"]["model"]["weights"] == "weights.safetensors"
