@@ -88,7 +88,10 @@ def _accuracy(folder: Path) -> str:
     content = results.read(folder / "accuracy.json")
     entries = content["results"]
     found = [entry["evaluation"] for entry in entries]
-    own = [entry.get("versus_own_float") for entry in entries]
+    own = [
+        entry.get("versus_own_float") if content["models"][entry["model"]]["quantization"] == "int8" else None
+        for entry in entries
+    ]
     rows = [
         ("accuracy, %", [f"**{_percent(e['accuracy'])}**" for e in found]),
         ("95 % interval", ["{:.1f} to {:.1f}".format(*(100 * b for b in entry["accuracy_95"])) for entry in entries]),
