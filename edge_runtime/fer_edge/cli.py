@@ -13,6 +13,7 @@ import click
 from fer_edge import __version__
 from fer_edge.completion_cli import completion
 from fer_edge.contract.commands import Group
+from fer_edge.contract.errors import UsageError
 from fer_edge.crop_cli import crop
 from fer_edge.service import config
 from fer_edge.service.systemd_cli import service
@@ -81,9 +82,15 @@ def run(path: Path | None, publish: tuple[str, ...], opens_page: bool, **flags: 
     from fer_edge.service.check import check
 
     check(settings, given)
+    _require_page(settings, opens_page)
     from fer_edge.service.run import run as run_settings
 
     sys.exit(run_settings(settings, opens_page=opens_page))
+
+
+def _require_page(settings: config.Settings, opens_page: bool) -> None:
+    if opens_page and not settings.preview:
+        raise UsageError("--open opens the live page, and none is served; give --preview too")
 
 
 @main.command()
@@ -103,6 +110,7 @@ def replay(
     fer-edge replay events.jsonl --video clip.mkv --preview
     """
     settings = config.load(path, flags={"preview": preview})
+    _require_page(settings, opens_page)
     from fer_edge.service.replay import replay as replay_events
 
     sys.exit(replay_events(events, video=video, settings=settings, speed=speed, opens_page=opens_page))

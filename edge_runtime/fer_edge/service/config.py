@@ -25,8 +25,10 @@ MAX_SHOWN = 10
 """Mistakes that are named at once; a file with more is not one of settings."""
 
 ENVIRONMENT_PREFIX = "FER_EDGE_"
-NOT_SETTINGS = ("FER_EDGE_MQTT_", "FER_EDGE_WEBHOOK_", "FER_EDGE_METRICS_", "FER_EDGE_PREVIEW_TOKEN")
-"""Variables with these beginnings hold credentials and are read by the part that needs them."""
+_SECRETS = ("MQTT_PASSWORD", "MQTT_KEY_PASSWORD", "WEBHOOK_TOKEN", "METRICS_TOKEN", "PREVIEW_TOKEN")
+_CREDENTIALS = ("MQTT_USER", "MQTT_CA", "MQTT_CERT", "MQTT_KEY", *_SECRETS, *(f"{name}_FILE" for name in _SECRETS))
+CREDENTIALS = tuple(ENVIRONMENT_PREFIX + name for name in _CREDENTIALS)
+"""Variables that are no settings; the part that needs them reads them."""
 
 PREVIEW_ADDRESS = "127.0.0.1:8808"
 """Where `--preview` alone serves the live page."""
@@ -125,12 +127,17 @@ def load(
         UsageError: the same in `flags`, where the first counts.
     """
     given = [] if path is None else [(key, value, str(path)) for key, value in _read_toml(path).items()]
-    for variable, text in environment.items():
-        if variable.startswith(ENVIRONMENT_PREFIX) and not variable.startswith(NOT_SETTINGS):
-            key = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-            given.append((key, _from_text(key, text), f"variable {variable}"))
     values: dict[str, Any] = {}
     wrong: list[str] = []
+    for variable, text in environment.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in CREDENTIALS:
+            continue
+        key = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        meant = difflib.get_close_matches(key.upper(), _CREDENTIALS, n=1, cutoff=0.8)
+        if meant and key not in FIELDS:
+            wrong.append(f"variable {variable} is not known; did you mean {ENVIRONMENT_PREFIX}{meant[0]}?")
+        else:
+            given.append((key, _from_text(key, text), f"variable {variable}"))
     for key, value, where in given:
         try:
             values[key] = _checked(key, value, where)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fer_edge.cli import main
 from fer_edge.contract.errors import ConfigError, UsageError
 from fer_edge.service import config
 from fer_edge.service.config import Settings, load
@@ -180,3 +182,20 @@ def test_secrets_are_shown_nowhere(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as refused:
             load(written(tmp_path, wrong), environment={})
         assert "geheim" not in str(refused.value)
+
+
+def test_a_misspelt_credential_is_not_left_out_in_silence() -> None:
+    for right in config.CREDENTIALS:
+        config.load(environment={right: "x"})
+    with pytest.raises(ConfigError, match=r"FER_EDGE_MQTT_PASWORD is not known; did you mean FER_EDGE_MQTT_PASSWORD\?"):
+        config.load(environment={"FER_EDGE_MQTT_PASWORD": "hunter2"})
+    with pytest.raises(ConfigError, match="mqtt_host is not a setting") as caught:
+        config.load(environment={"FER_EDGE_MQTT_HOST": "hunter2"})
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("command", [["run", "--source", "demo"], ["replay", "events.jsonl"]])
+def test_a_page_that_is_not_served_is_not_opened(command: list[str]) -> None:
+    done = CliRunner().invoke(main, [*command, "--open"])
+    assert done.exit_code == 2
+    assert "give --preview too" in done.output
