@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from fer_edge.contract.errors import UsageError
 from fer_edge.publish import command, file, gpio, mqtt, stdout, webhook
 from fer_edge.publish.event import Event
+from fer_edge.publish.file import parse_file
 from fer_edge.publish.health import SinkHealth
 from fer_edge.publish.homeassistant import forget
 from fer_edge.publish.sinks import Sinks
 from fer_edge.publish.spec import SinkContext
 from fer_edge.seams import EventSink
 
-__all__ = ["SINKS", "Event", "Kind", "SinkContext", "SinkHealth", "Sinks", "forget", "open_sink", "open_sinks"]
+__all__ = [
+    "SINKS",
+    "Event",
+    "Kind",
+    "SinkContext",
+    "SinkHealth",
+    "Sinks",
+    "forget",
+    "open_sink",
+    "open_sinks",
+    "require_different",
+]
 
 
 class Kind(NamedTuple):
@@ -62,17 +75,28 @@ def open_sink(spec: str, context: SinkContext) -> EventSink:
     raise UsageError(f"output {scheme + ':'!r} is of no known kind{hint}; there are {forms}")
 
 
+def require_different(specs: Sequence[str]) -> None:
+    """Refuse two outputs to the same place, however the path of a file is written.
+
+    Raises:
+        UsageError: there are such.
+    """
+    places = [str(Path(parse_file(spec)[0]).resolve()) if spec.startswith("file:") else spec for spec in specs]
+    for number, place in enumerate(places):
+        if place in places[:number]:
+            raise UsageError(f"output number {number + 1} is the same as an earlier one; give each once")
+
+
 def open_sinks(specs: Sequence[str], context: SinkContext) -> Sinks:
     """Open several sinks as one; when one cannot be opened, those before it are closed again.
 
     Raises:
         UsageError, MissingExtraError, PublishError: as `open_sink`; UsageError also for a spec given twice.
     """
+    require_different(specs)
     opened: list[EventSink] = []
     try:
-        for number, spec in enumerate(specs):
-            if spec in specs[:number]:
-                raise UsageError(f"output number {number + 1} is the same as an earlier one; give each once")
+        for spec in specs:
             opened.append(open_sink(spec, context))
     except BaseException:
         Sinks(opened, context).close()

@@ -11,7 +11,7 @@ from fer_edge.contract.errors import FerError, UsageError
 from fer_edge.contract.secret import read_secret
 from fer_edge.expressions import litert
 from fer_edge.frames import check_source
-from fer_edge.publish import SinkContext, open_sink
+from fer_edge.publish import SinkContext, open_sink, require_different
 from fer_edge.publish.broker import parse_broker
 from fer_edge.publish.file import parse_file
 from fer_edge.publish.gpio import parse_gpio
@@ -58,9 +58,8 @@ def _model(settings: Settings) -> None:
 def _publish(settings: Settings) -> None:
     labels = model_file.read(models.serving(settings.model)).labels if _has_rules(settings) else ()
     context = SinkContext(device=settings.device_name, run="0" * 6, every_frame=False, labels=labels)
-    for number, spec in enumerate(settings.publish):
-        if spec in settings.publish[:number]:
-            raise UsageError(f"output number {number + 1} is the same as an earlier one; give each once")
+    require_different(settings.publish)
+    for spec in settings.publish:
         scheme = spec.partition(":")[0]
         if scheme in ("mqtt", "mqtts"):
             parse_broker(spec)

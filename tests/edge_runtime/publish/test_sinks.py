@@ -202,3 +202,6 @@ def test_an_unknown_kind_is_answered_with_the_known_ones_and_without_the_passwor
 def test_the_same_output_twice_is_refused(context: SinkContext, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="number 2"):
         open_sinks([f"file:{tmp_path}/a", f"file:{tmp_path}/a"], context)
+    with pytest.raises(UsageError, match="number 3"):
+        open_sinks([f"file:{tmp_path}/a", f"file:{tmp_path}/b", f"file:{tmp_path}/./a?keep=2"], context)
+    assert not (tmp_path / "a").exists()
