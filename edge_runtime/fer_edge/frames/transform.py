@@ -55,7 +55,7 @@ class Transformed:
         if x + width > full_width or y + height > full_height:
             raise ConfigError(
                 f"roi {x},{y},{width},{height} leaves the frame of {frame.name or frame.source}, which has "
-                f"{full_width}x{full_height} pixels"
+                f"{full_width}x{full_height} pixels; choose one within it"
             )
         return dataclasses.replace(
             frame,
