@@ -131,7 +131,7 @@ def test_what_is_missing_is_said_without_a_traceback(name: str, arguments: list[
 def test_first_steps(run: Run) -> None:
     lines = run("first_steps").splitlines()
     assert lines
-    assert all(re.fullmatch(r"face \d+: \w+, \d+%", line) for line in lines)
+    assert all(re.fullmatch(r"face \d+: \w+ \(this moment: \w+, \d+%\)", line) for line in lines)
     assert lines[-1].startswith("face 1: happy")
 
 
