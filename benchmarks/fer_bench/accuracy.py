@@ -67,7 +67,7 @@ def measure(
                 "model": number,
                 **_evaluated(values, split, data.labels),
                 "versus_first": versus(probabilities[0], values, split.labels) if number else None,
-                "versus_own_float": _own_float(classifiers[number].model, name, len(split)),
+                "versus_own_float": _own_float(classifiers[number].model, name, split),
             }
             for number, values in enumerate(probabilities)
         ],
@@ -116,11 +116,13 @@ def versus(first: NDArray[np.float32], other: NDArray[np.float32], labels: NDArr
     }
 
 
-def _own_float(model: ModelFile, split: str, pictures: int) -> dict[str, Any] | None:
-    """What the model file says of the float network it was made from, on the same split; None where it is silent."""
+def _own_float(model: ModelFile, name: str, split: Split) -> dict[str, Any] | None:
+    """What the model file says of the float network it was made from, on these pictures; None where it is silent."""
     said = model.facts.get("accuracy")
-    found = said.get(split) if isinstance(said, dict) else None
-    if not isinstance(found, dict) or found.get("pictures") != pictures or not found.keys() >= OWN_FLOAT:
+    found = said.get(name) if isinstance(said, dict) else None
+    measured = model.facts.get("data_sha256")
+    same = isinstance(measured, dict) and measured.get(name) == split.sha256()
+    if not isinstance(found, dict) or not same or not found.keys() >= OWN_FLOAT:
         return None
     return {key: found[key] for key in sorted(OWN_FLOAT)}
 

@@ -80,7 +80,9 @@ def accuracy(
     chosen = or_shipped(models)
 
     def measured() -> dict[str, Any]:
-        loaded, name = datasets.load(*data, reading=reading_of(asked, smallest_side(chosen))), split
+        reading = reading_of(asked, smallest_side(chosen))
+        datasets.check_label_map(reading, *data)
+        loaded, name = datasets.load(*data, reading=reading), split
         if ":" in split:
             loaded, _, name = datasets.divide(loaded, split, seed)
         with progress(len(loaded.split(name)) * len(chosen), name, every=100) as bar:

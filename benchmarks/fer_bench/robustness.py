@@ -125,7 +125,10 @@ def measure(
                     "agreement": against["agreement"],
                     "recall": {
                         label: round(float(share), 6)
-                        for label, share in zip(evaluation.labels, evaluation.recall, strict=True)
+                        for label, share, count in zip(
+                            evaluation.labels, evaluation.recall, evaluation.support, strict=True
+                        )
+                        if count
                     },
                 }
             )

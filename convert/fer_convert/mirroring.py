@@ -32,7 +32,7 @@ def mirrored(network: keras.Model) -> keras.Model:
 
     softmax = network.layers[-1]
     if not isinstance(softmax, layers.Softmax):
-        raise ModelFileError(f"network {network.name!r} does not end in a Softmax layer; convert it without --mirror")
+        raise ModelFileError(f"network {network.name!r} does not end in a Softmax layer; convert it with --no-mirror")
     faces = keras.Input(network.input_shape[1:], name="face")
     logits = keras.Model(network.inputs, softmax.input)
     # One batch of both, so that the flatbuffer holds the weights once.

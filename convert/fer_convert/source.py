@@ -115,6 +115,8 @@ def find(model: Path | None) -> Source:
         weights = model / WEIGHTS
         if weights.is_file() and (model / "run.json").is_file() and open_run(model).recipe.conversion.weights == "last":
             weights = model / LAST
+            if not weights.is_file():
+                raise UsageError(f"{model} has no {LAST}, which its recipe wants; name {model / WEIGHTS} instead")
         if not weights.is_file() and (model / "run.json").is_file():
             raise _no_epoch(model)
         if not weights.is_file():

@@ -39,11 +39,20 @@ def test_float_and_int8_model_files_agree(data, model, make_model):
     content = accuracy.measure(datasets.load(data), "PublicTest", [make_model(quantization="float32"), model])
     assert [facts["quantization"] for facts in content["models"]] == ["float32", "int8"]
     assert content["results"][1]["versus_first"]["agreement"] == 1.0
-    # What fer-convert found stands in the int8 file, for the pictures that it was found on.
+
+
+def test_what_fer_convert_found_counts_for_the_pictures_that_it_was_found_on(data, make_model):
+    loaded = datasets.load(data)
     said = {"agreement": 0.9286, "drop_points": 7.14, "drop_points_95": [0.0, 21.4], "mcnemar_p": 1.0}
-    assert [entry["versus_own_float"] for entry in content["results"]] == [None, said]
-    elsewhere = accuracy.measure(datasets.load(data), "Training", [model])
-    assert elsewhere["results"][0]["versus_own_float"] is None
+    found = {"accuracy": {"PublicTest": {"pictures": 14, **said}}}
+    chosen = [
+        make_model(facts=found | {"data_sha256": {"PublicTest": digest}})
+        for digest in (loaded.split("PublicTest").sha256(), "of others")
+    ]
+    content = accuracy.measure(loaded, "PublicTest", [*chosen, make_model(facts=found)])
+    assert [entry["versus_own_float"] for entry in content["results"]] == [said, None, None]
+    elsewhere = accuracy.measure(loaded, "Training", chosen)
+    assert [entry["versus_own_float"] for entry in elsewhere["results"]] == [None, None]
 
 
 def test_every_picture_is_counted_once_for_the_progress_bar(data, model):

@@ -32,7 +32,7 @@ def test_the_mean_of_both_logits_with_the_same_weights(network: Any, calibration
 def test_without_a_softmax_layer_it_is_refused(network: Any) -> None:
     import keras
 
-    with pytest.raises(ModelFileError, match="without --mirror"):
+    with pytest.raises(ModelFileError, match="with --no-mirror"):
         mirrored(keras.Model(network.inputs, network.layers[-1].input))
 
 

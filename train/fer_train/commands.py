@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from fer_edge.contract.errors import MissingExtraError, UsageError
-from fer_train.datasets import Dataset, Reading, load
+from fer_train.datasets import Dataset, Reading, check_label_map, load
 from fer_train.quiet import quiet
 from fer_train.runs import RUNS, Run
 
@@ -66,6 +66,7 @@ def import_keras(threads: int | None) -> None:
 def load_data(sources: tuple[Path, ...], reading: Reading) -> Dataset:
     """`datasets.load`, said on stderr."""
     click.echo(f"reading {', '.join(map(str, sources))}", err=True)
+    check_label_map(reading, *sources)
     # The run remembers where its data is, whatever folder it is resumed from.
     return load(*(source.resolve() for source in sources), reading=reading)
 

@@ -70,8 +70,8 @@ class Search:
         return f"fold:{fold}/{self.folds}"
 
     def results(self) -> list[dict[str, Any]]:
-        """What is known of each combination, the best mean accuracy first; what gives up a class comes after
-        what does not, however accurate.
+        """What is known of each combination, the best mean accuracy first; what gives up a class in every fold
+        comes after what does not, however accurate.
 
         Each has `settings`, `folds` (how many are done) and, over these, mean and sample standard deviation
         of `accuracy`, `macro_f1` and `lowest_recall` (of the class that is found the least), shares 0..1.

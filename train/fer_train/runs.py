@@ -170,6 +170,18 @@ def check_free(folder: Path) -> None:
         raise UsageError(f"run folder {folder} cannot be made ({nearest} is not writable); name another")
 
 
+def _first_weights(recipe: Recipe) -> dict[str, str]:
+    path = recipe.model.get("weights")
+    if not path:
+        return {}
+    try:
+        return {"first_weights_sha256": sha256_of(Path(path))}
+    except OSError as error:
+        raise DataError(
+            f"weight file {path} cannot be read ({error.strerror}); name another in model.weights"
+        ) from error
+
+
 def create_run(
     folder: Path,
     recipe: Recipe,
@@ -192,7 +204,7 @@ def create_run(
     facts = {
         "recipe": recipe.to_dict(),
         "recipe_sha256": recipe.sha256(),
-        **({"first_weights_sha256": sha256_of(Path(weights))} if (weights := recipe.model.get("weights")) else {}),
+        **_first_weights(recipe),
         "seed": seed,
         "threads": threads,
         "labels": list(data.labels),

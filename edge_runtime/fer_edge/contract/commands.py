@@ -15,9 +15,9 @@ EXIT_INTERRUPTED = 130
 
 
 def _of_output(error: OSError) -> bool:
-    """Whether it was raised by what writes for the user, and not by a reader that has left, which is click's affair."""
+    """Whether it was raised by what writes for the user, for want of room."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return error.errno != errno.EPIPE and (last.filename, last.name) == (click.utils.__file__, "echo")
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) and (last.filename, last.name) == (click.utils.__file__, "echo")
 
 
 class _OneSentence(click.Command):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -17,6 +18,14 @@ YUNET_URL = "https://media.githubusercontent.com/media/opencv/opencv_zoo/main/mo
 
 MACHINE_FOLDERS = (Path("/var/lib/fer-edge"), Path("/opt/fer-edge/share"))
 """Where weights lie that are for the whole machine: those of the service."""
+
+
+_OTHER = "set XDG_DATA_HOME to a folder of yours"
+_ADVICE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EACCES: f"make it yours (fer-edge doctor says how), or {_OTHER}",
+}
 
 
 def data_folder() -> Path:
@@ -64,8 +73,7 @@ def pull_yunet(url: str = YUNET_URL, *, timeout_s: float = 20.0, force: bool = F
         write_bytes(target, data)
     except OSError as error:
         raise DetectorError(
-            f"YuNet's weights cannot be kept in {target.parent} ({error.strerror}); make it yours (sudo chown -R "
-            f'"$USER" {target.parent}) or set XDG_DATA_HOME to a folder of yours'
+            f"YuNet's weights cannot be kept in {target.parent} ({error.strerror}); {_ADVICE.get(error.errno or 0, _OTHER)}"
         ) from error
     return target
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from fer_edge.contract.errors import UsageError
@@ -81,7 +81,7 @@ def require_different(specs: Sequence[str]) -> None:
     Raises:
         UsageError: there are such.
     """
-    places = [str(Path(parse_file(spec)[0]).resolve()) if spec.startswith("file:") else spec for spec in specs]
+    places = [os.path.realpath(parse_file(spec)[0]) if spec.startswith("file:") else spec for spec in specs]
     for number, place in enumerate(places):
         if place in places[:number]:
             raise UsageError(f"output number {number + 1} is the same as an earlier one; give each once")

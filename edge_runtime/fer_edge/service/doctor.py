@@ -11,11 +11,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fer_edge.contract.errors import FerError
+from fer_edge.contract.errors import FerError, UsageError
 from fer_edge.service import distribution
 from fer_edge.service.config import Settings
 
@@ -158,8 +158,8 @@ def _model(settings: Settings, around: Surroundings) -> Iterator[Finding]:
     try:
         classifier = litert.load(path)
     except FerError as error:
-        runtime = any(map(util.find_spec, ("ai_edge_litert", "tflite_runtime")))
-        mend = "give another file: fer-edge model verify FILE" if runtime else f"{_PIP} ai-edge-litert"
+        another = "give another file: fer-edge model verify FILE"
+        mend = f"{_PIP} ai-edge-litert" if isinstance(error, UsageError) else another
         yield Finding("stop", "model", str(error), mend)
         return
     yield Finding("ok", "tflite runtime", classifier.runtime)

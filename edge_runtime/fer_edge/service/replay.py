@@ -117,7 +117,9 @@ def read_events(path: Path) -> Iterator[Event]:
 def _reason(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"it has no {error}"
-    return f"it is no JSON: {error}" if isinstance(error, json.JSONDecodeError) else str(error)
+    if isinstance(error, json.JSONDecodeError):
+        return f"it is no JSON: {error.msg}, column {error.colno}"
+    return str(error)
 
 
 def _not_finite(text: str) -> float:

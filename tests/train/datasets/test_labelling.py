@@ -9,7 +9,7 @@ import pytest
 
 from fer_edge.contract.errors import DataError, UsageError
 from fer_edge.contract.labels import FER2013_LABELS
-from fer_train.datasets import Dataset, Reading, Split, in_labels, load
+from fer_train.datasets import Dataset, Reading, Split, check_label_map, in_labels, load
 from fer_train.datasets.labelling import merged, ordered, renamed
 from fer_train.datasets.reading import read_label_map
 from fer_train.datasets.records import joined
@@ -97,10 +97,15 @@ def test_reading_survives_json_and_refuses_nonsense() -> None:
             Reading(**wrong)
 
 
-def test_a_label_map_names_classes_that_a_table_has(csv_rows: list[str], write_csv: Callable[..., Path]) -> None:
+def test_a_label_map_names_classes_that_a_table_has(
+    csv_rows: list[str], write_csv: Callable[..., Path], tmp_path: Path
+) -> None:
     table = write_csv(csv_rows)
     with pytest.raises(UsageError, match=r"names 'angy', which is no class of .*fer2013.csv; did you mean angry\?"):
-        load(table, reading=Reading(label_map={"angy": "x"}))
+        check_label_map(Reading(label_map={"angy": "x"}), table)
     with pytest.raises(UsageError, match="names 'contempt', which is no class"):
-        load(table, reading=Reading(label_map={"contempt": ""}))
-    assert "disgust" not in load(table, reading=Reading(label_map={"disgust": ""})).labels
+        check_label_map(Reading(label_map={"contempt": ""}), table)
+    check_label_map(Reading(labels="ferplus", label_map={"contempt": ""}), table)
+    check_label_map(Reading(label_map={"angy": "x"}), table, tmp_path)  # a folder may be called anything
+    # What another data set's map says of a table's classes is used, and the rest is not.
+    assert "disgust" not in load(table, reading=Reading(label_map={"disgust": "", "anger": "angry"})).labels

@@ -21,7 +21,19 @@ from fer_train.datasets.reading import FER2013, FERPLUS, FERPLUS_SOFT, NO_FACE, 
 from fer_train.datasets.records import SPLITS, Dataset, Split
 from fer_train.datasets.splits import copies, divide
 
-__all__ = ["SIDE", "SPLITS", "Dataset", "Reading", "Split", "copies", "divide", "in_labels", "is_table", "load"]
+__all__ = [
+    "SIDE",
+    "SPLITS",
+    "Dataset",
+    "Reading",
+    "Split",
+    "check_label_map",
+    "copies",
+    "divide",
+    "in_labels",
+    "is_table",
+    "load",
+]
 
 
 def load(*paths: Path, reading: Reading | None = None) -> Dataset:
@@ -42,8 +54,6 @@ def load(*paths: Path, reading: Reading | None = None) -> Dataset:
     readers = [_reader(path) for path in paths]
     if _needs_votes(reading) and _read_table not in readers:
         raise DataError(f"FER+ votes belong to rows of fer2013.csv, and {paths[0]} is none; give --data fer2013.csv")
-    if all(read is _read_table for read in readers):
-        _check_names(reading, paths[0])
     parts = [read(path, reading) for read, path in zip(readers, paths, strict=True)]
     data = parts[0] if len(parts) == 1 else merged(parts)
     if reading.label_map:
@@ -54,14 +64,21 @@ def load(*paths: Path, reading: Reading | None = None) -> Dataset:
     return dataclasses.replace(data, paths=tuple(map(str, paths)), reading=reading)
 
 
-def _check_names(reading: Reading, path: Path) -> None:
-    """Refuse a label map that names what no table has; folders may be called anything."""
+def check_label_map(reading: Reading, *paths: Path) -> None:
+    """Refuse a label map, given for these data sets, that names a class which no table has; folders have any.
+
+    Raises:
+        DataError: a path is missing or cannot be read.
+        UsageError: it names such a class.
+    """
+    if not all(is_table(path) for path in paths):
+        return
     known = ferplus.FERPLUS_LABELS if reading.labels in (FERPLUS, FERPLUS_SOFT) else FER2013_LABELS
     for name in reading.label_map:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-            raise UsageError(f"the label map names {name!r}, which is no class of {path}; {hint}")
+            raise UsageError(f"the label map names {name!r}, which is no class of {paths[0]}; {hint}")
 
 
 def is_table(path: Path) -> bool:
