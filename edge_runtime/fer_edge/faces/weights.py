@@ -72,8 +72,9 @@ def pull_yunet(url: str = YUNET_URL, *, timeout_s: float = 20.0, force: bool = F
         data = _fetched(url, timeout_s)
         write_bytes(target, data)
     except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, _OTHER)
         raise DetectorError(
-            f"YuNet's weights cannot be kept in {target.parent} ({error.strerror}); {_ADVICE.get(error.errno or 0, _OTHER)}"
+            f"YuNet's weights cannot be kept in {target.parent} ({error.strerror}); {advice}"
         ) from error
     return target
 
