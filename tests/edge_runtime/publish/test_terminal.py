@@ -279,6 +279,17 @@ def test_on_a_real_terminal_one_line_is_rewritten_and_logs_stay_whole() -> None:
     assert 3 <= output.count("fps") <= 10 * (time.monotonic() - began) + 4
 
 
+def arrived(leader: int, *, quiet_s: float, end: bytes | None = None) -> bytes:
+    """What a terminal got, until nothing comes for `quiet_s` or `end` does.
+
+    The kernel hands over what was written in the background and in pieces, so one read may find a part of it.
+    """
+    taken = b""
+    while (end is None or not taken.endswith(end)) and select.select([leader], [], [], quiet_s)[0]:
+        taken += os.read(leader, 65536)
+    return taken
+
+
 def test_a_stopped_terminal_stops_nothing_and_shows_the_newest_line_when_it_goes_on(event: Make) -> None:
     leader, follower = pty.openpty()
     with os.fdopen(follower, "w") as stream:
@@ -287,14 +298,12 @@ def test_a_stopped_terminal_stops_nothing_and_shows_the_newest_line_when_it_goes
         for frame in range(2000):  # nobody reads: far more than a terminal's buffer holds
             clock.now += 1
             sink.publish(event(result(face(), name=f"f{frame}.jpg")))
-        taken = b""
-        while select.select([leader], [], [], 0)[0]:
-            taken += os.read(leader, 65536)
+        taken = arrived(leader, quiet_s=0.5)
         assert b"f0.jpg" in taken and b"f1999.jpg" not in taken
         clock.now += 1
         sink.publish(event(result(face(), name="awake.jpg")))
         sink.close()
-        taken += os.read(leader, 65536)
+        taken += arrived(leader, quiet_s=30, end=b"\n")
         os.fstat(stream.fileno())  # the shell's own is left open
         assert os.get_blocking(stream.fileno())
     os.close(leader)
