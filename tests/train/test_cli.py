@@ -74,7 +74,7 @@ def findable_keras(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("findable_keras")
-def test_a_taken_or_impossible_folder_is_refused_before_the_data_is_read(
+def test_a_taken_folder_and_an_absent_network_are_refused_before_the_data_is_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -86,6 +86,14 @@ def test_a_taken_or_impossible_folder_is_refused_before_the_data_is_read(
         (["--name", "taken"], "runs/taken already holds a run; continue it with --resume runs/taken, or name another"),
         (["--run", "file"], "run folder file cannot be made (file is a file); name another"),
         (["--run", "file/a/b"], f"run folder file/a/b cannot be made ({tmp_path / 'file'} is a file); name another"),
+        (
+            ["--recipe", "mini", "--teacher", "a"],
+            "--teacher a is no .keras file and no run folder that holds best.keras",
+        ),
+        (
+            ["--recipe", "mini_labels", "--teacher", "file"],
+            "recipe mini_labels has no training.teacher; leave --teacher out, or set it in a recipe of your own",
+        ),
     ):
         result = fer_train("--data", "no-such-data", *place)
         assert result.exit_code == 2
@@ -143,7 +151,7 @@ def test_bad_data_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
     data.write_text("emotion,pixels,Usage\n3,1 2 3,Training\n")
     result = fer_train("--data", data, "--run", tmp_path / "run")
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1] == (f"fer-train: {data}, data row 0: 3 pixels where 48x48 needs 2304")
+    assert result.stderr.splitlines()[-1] == (f"fer-train: {data}, line 2: 3 pixels where 48x48 needs 2304")
     assert not (tmp_path / "run").exists()
 
 

@@ -183,10 +183,10 @@ def test_a_chain_trains_each_network_once(
     assert [line for line in first.stdout.splitlines() if " needs " in line] == [
         "recipe mini needs mini_taught: training it first",
         "recipe mini_taught needs mini_labels: training it first",
-        "recipe mini_taught needs plus_labels: training it first",
+        "recipe mini_taught needs mini_teacher: training it first",
     ]
     assert {path.name for path in Path("runs").iterdir()} == {
-        "mini_labels-1", "plus_labels-1", "mini_taught-1", "mini-1",
+        "mini_labels-1", "mini_teacher-1", "mini_taught-1", "mini-1",
     }  # fmt: skip
 
 

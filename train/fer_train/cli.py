@@ -22,7 +22,7 @@ from fer_train.data_options import FILE, reading_of, reading_options
 from fer_train.datasets import Dataset
 from fer_train.datasets.splits import USAGE, parse_division
 from fer_train.interruption import interruption
-from fer_train.networks import Kin, find_networks, to_train
+from fer_train.networks import Kin, check_given, find_networks, to_train
 from fer_train.runs import WEIGHTS, Run, check_free, create_run, open_run
 
 DEFAULT_RECIPE = "mini_xception"
@@ -137,6 +137,7 @@ def _new(
     # Without a name the free one is looked for again once the data is read: another run may have begun.
     place = functools.partial(run_folder, folder, name, f"{wanted.name}-{seed}")
     check_free(place())
+    check_given(wanted, given)
     data = load_data(sources, reading)
     kin = Kin(data.labels, division, seed, epochs)
     # What was given is looked at before hours of training, not behind them.

@@ -53,16 +53,28 @@ def find_networks(recipe: Recipe, given: dict[str, Path | None], kin: Kin) -> di
     Raises:
         UsageError: there is none, one was given where the recipe wants none, or one that knows other labels.
     """
-    found = {}
+    check_given(recipe, given)
+    wanted = {role: getattr(recipe.training, role) for role in given}
+    return {
+        role: _named(role, path, kin) if path else _newest(recipe.name, role, wanted[role], kin)
+        for role, path in given.items()
+        if wanted[role]
+    }
+
+
+def check_given(recipe: Recipe, given: dict[str, Path | None]) -> None:
+    """Refuse, before the data is read, what `find_networks` can refuse without the data.
+
+    Raises:
+        UsageError: a network was given that is not there, or that the recipe does not want.
+    """
     for role, path in given.items():
-        wanted = getattr(recipe.training, role)
-        if wanted:
-            found[role] = _named(role, path, kin) if path else _newest(recipe.name, role, wanted, kin)
+        if path and getattr(recipe.training, role):
+            _weights(role, path)
         elif path:
             raise UsageError(
                 f"recipe {recipe.name} has no training.{role}; leave --{role} out, or set it in a recipe of your own"
             )
-    return found
 
 
 def to_train(recipe: Recipe, given: dict[str, Path | None], kin: Kin) -> tuple[str, Path | None] | None:
@@ -81,10 +93,15 @@ def to_train(recipe: Recipe, given: dict[str, Path | None], kin: Kin) -> tuple[s
     return None
 
 
-def _named(role: str, path: Path, kin: Kin) -> Path:
+def _weights(role: str, path: Path) -> Path:
     weights = path / WEIGHTS if path.is_dir() else path
     if not weights.is_file():
         raise UsageError(f"--{role} {path} is no .keras file and no run folder that holds {WEIGHTS}")
+    return weights
+
+
+def _named(role: str, path: Path, kin: Kin) -> Path:
+    weights = _weights(role, path)
     if (weights.parent / "run.json").is_file():
         labels = open_run(weights.parent).labels
         if labels != kin.labels:

@@ -173,9 +173,9 @@ def test_targets_are_part_of_the_hash(voted: Path) -> None:
     [
         ([("PublicTest", "a", votes(neutral=10))], "data row 0 is PublicTest where the pictures' row is Training"),
         ([("Training", "a", votes(neutral=10))], "data row 1 is missing where the pictures' row is Training"),
-        ([("Training", "a", [11] + 9 * [0])], "data row 0: '11' is not a number of votes from 0 to 10"),
-        ([("Training", "a", [-1] + 9 * [0])], "data row 0: '-1' is not a number of votes"),
-        ([("Training", "a", [1])], "data row 0: 3 columns where the header has 12"),
+        ([("Training", "a", [11] + 9 * [0])], "line 2: '11' is not a number of votes from 0 to 10"),
+        ([("Training", "a", [-1] + 9 * [0])], "line 2: '-1' is not a number of votes"),
+        ([("Training", "a", [1])], "line 2: 3 columns where the header has 12"),
     ],
 )
 def test_votes_that_do_not_belong_are_refused(

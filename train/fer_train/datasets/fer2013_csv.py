@@ -34,14 +34,14 @@ def read_fer2013_csv(path: Path) -> Dataset:
 
     Raises:
         DataError: a column is missing, or a row has the wrong number of pixels, a level over 255,
-            an unknown class or an unknown Usage. The message names the file and the row.
+            an unknown class or an unknown Usage. The message names the file and the line.
     """
     images: dict[str, list[NDArray[np.uint8]]] = {split: [] for split in SPLITS}
     labels: dict[str, list[int]] = {split: [] for split in SPLITS}
     names: dict[str, list[str]] = {split: [] for split in SPLITS}
     try:
-        for row, (emotion, pixels, usage) in enumerate(_rows(path)):
-            where = f"{path}, data row {row}"
+        for row, (line, emotion, pixels, usage) in enumerate(_rows(path)):
+            where = f"{path}, line {line}"
             if usage not in images:
                 raise DataError(f"{where}: Usage {usage!r:.40} is unknown; FER2013 has {', '.join(SPLITS)}")
             labels[usage].append(_label(emotion, where))
@@ -59,7 +59,7 @@ def read_fer2013_csv(path: Path) -> Dataset:
     return Dataset(FER2013_LABELS, splits, str(path))
 
 
-def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
+def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
     with path.open("rb") as raw:
         gzipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
@@ -74,11 +74,13 @@ def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
                 f"{path} has no column {' or '.join(missing)}; its first row reads {','.join(header)!r:.80}"
             )
         columns = [header.index(name) for name in ("emotion", "pixels", "usage")]
-        for number, cells in enumerate(table):
+        for cells in table:
             if len(cells) != len(header):
-                raise DataError(f"{path}, data row {number}: {len(cells)} columns where the header has {len(header)}")
+                raise DataError(
+                    f"{path}, line {table.line_num}: {len(cells)} columns where the header has {len(header)}"
+                )
             emotion, pixels, usage = (cells[column] for column in columns)
-            yield emotion.strip(), pixels, usage.strip()
+            yield table.line_num, emotion.strip(), pixels, usage.strip()
 
 
 def _label(text: str, where: str) -> int:

@@ -73,7 +73,7 @@ def read_votes(path: Path) -> Votes:
     """Read `fer2013new.csv`.
 
     Raises:
-        DataError: it is missing, lacks a column, or has a row without ten votes at most. The message names the row.
+        DataError: it is missing, lacks a column, or has a row without ten votes at most. The message names the line.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -84,8 +84,8 @@ def read_votes(path: Path) -> Votes:
                 raise DataError(f"{path} has no column {' or '.join(missing)}; give FER+'s {VOTES_FILE}")
             usage, picture, *columns = (header.index(name) for name in ("usage", "image name", *COLUMNS))
             usages, counts = [], []
-            for number, cells in enumerate(table):
-                where = f"{path}, data row {number}"
+            for cells in table:
+                where = f"{path}, line {table.line_num}"
                 if len(cells) != len(header):
                     raise DataError(f"{where}: {len(cells)} columns where the header has {len(header)}")
                 usages.append(cells[usage].strip())
