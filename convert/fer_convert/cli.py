@@ -14,7 +14,7 @@ import click
 from fer_convert import calibration as calibrations
 from fer_convert import source as sources
 from fer_convert.mirroring import mirrored
-from fer_convert.temperature import LIMITS, fit, last_linear, scale
+from fer_convert.temperature import ENOUGH, LIMITS, fit, last_linear, scale
 from fer_edge.contract.commands import Command
 from fer_edge.contract.errors import DataError, MissingExtraError, QualityError, UsageError
 from fer_edge.contract.files import write_text
@@ -24,7 +24,10 @@ from fer_train.datasets import load as load_data
 from fer_train.quiet import quiet
 
 if TYPE_CHECKING:
+    import keras
+
     from fer_convert.conversion import Conversion, Converter
+    from fer_train.datasets.records import Split
 
 REPORT = "conversion.json"
 PAGE = "conversion.html"
@@ -129,6 +132,20 @@ def _outputs(source: sources.Source, kinds: list[str], output: Path | None) -> l
     return paths
 
 
+def _fitted(network: keras.Model, held_out: Split) -> float:
+    """What to divide the logits by: of the network as it is converted, since a mean of two answers is less sure."""
+    from fer_convert.conversion import float_probabilities
+
+    if len(held_out) < ENOUGH:
+        click.echo(
+            f"{len(held_out)} pictures held out are too few to fit a temperature on: logits as they are", err=True
+        )
+        return 1.0
+    temperature = fit(float_probabilities(network, held_out.images), held_out.labels)
+    click.echo(f"Dividing the logits by {temperature:.3f}, fitted on {len(held_out):,} pictures held out", err=True)
+    return temperature
+
+
 def _prepare(
     source: sources.Source, data: tuple[Path, ...], calibration: Path | None, temperature: float | None, seed: int,
     *, mirror: bool,
@@ -152,10 +169,7 @@ def _prepare(
     check_fit(network, known, str(source.weights))
     held_out = source.held_out(divided)
     if temperature is None and held_out is not None and last_linear(network) is not None:
-        # Means of two answers are less sure than one: the temperature is of what is converted.
-        whole = mirrored(network) if mirror else network
-        temperature = fit(float_probabilities(whole, held_out.images), held_out.labels)
-        click.echo(f"Dividing the logits by {temperature:.3f}, fitted on {len(held_out):,} pictures held out", err=True)
+        temperature = _fitted(mirrored(network) if mirror else network, held_out)
     temperature = temperature or 1.0
     network = scale(network, temperature)
     if mirror:

@@ -236,3 +236,21 @@ def test_files_that_are_no_classifier(run: Path, patterns: Path) -> None:
     face = keras.Input((48, 48, 1))
     keras.Model(face, keras.layers.Dense(7)(keras.layers.Flatten()(face))).save("logits.keras")
     assert "softmax" in convert("logits.keras", "--data", patterns, exit_code=1).output
+
+
+@pytest.mark.parametrize("enough", [10, 10_000])
+def test_the_temperature_is_fitted_on_what_was_held_out_if_it_is_enough(
+    run: Path, monkeypatch: pytest.MonkeyPatch, enough: int
+) -> None:
+    facts = json.loads((run / "run.json").read_text())
+    facts["recipe"]["training"]["hold_out"] = 0.5
+    (run / "run.json").write_text(json.dumps(facts))
+    monkeypatch.setattr("fer_convert.cli.ENOUGH", enough)
+    said = convert(run, "--float32").stderr
+    found = json.loads((run / "conversion.json").read_text())["float32"]["facts"]["temperature"]
+    if enough == 10:
+        assert f"Dividing the logits by {found:.3f}, fitted on " in said
+        assert found != 1.0
+    else:
+        assert "pictures held out are too few to fit a temperature on" in said
+        assert found == 1.0

@@ -21,6 +21,16 @@ def test_fit_finds_the_temperature_that_labels_were_drawn_at(true: float) -> Non
     assert temperature.fit(softmax(logits), labels) == pytest.approx(true, rel=0.05)
 
 
+def test_fitted_confidence_is_as_large_as_the_accuracy() -> None:
+    """Also where no temperature makes the whole distribution right: the labels are of two kinds of pictures."""
+    rng = np.random.default_rng(1)
+    logits = rng.normal(0, 3, (4_000, 7))
+    labels = np.where(rng.random(4_000) < 0.6, logits.argmax(axis=1), rng.integers(0, 7, 4_000))
+    found = temperature.fit(softmax(logits), labels)
+    accuracy = np.mean(logits.argmax(axis=1) == labels)
+    assert softmax(logits / found).max(axis=1).mean() == pytest.approx(accuracy, abs=1e-3)
+
+
 def test_fit_stays_within_its_limits() -> None:
     sure = softmax(np.eye(7)[np.arange(700) % 7] * 4.0)
     labels = np.arange(700) % 7
