@@ -43,8 +43,8 @@ class Training:
         start: recipe of the network whose weights a run begins with, or "" for random ones.
         start_share: share of these weights in the network that a run ends with: the mean of them and of those after
             the last epoch, weighted by this (Wortsman et al. 2022, arXiv:2109.01903). 0 takes the best epoch.
-        hold_out: share of the training pictures that is left aside; fer-convert fits the temperature on it, unless
-            a teacher or a start has learned it, directly or through its own.
+        hold_out: share of the training pictures that is left aside; fer-convert fits the temperature on it, if it
+            has 500 pictures and neither teacher nor start has learned it, directly or through its own.
         precision: Keras' dtype policy while training: `float32`, or `mixed_bfloat16`, which nearly halves
             the time of plain convolutions on processors with AVX512_BF16. The files hold float32.
     """
