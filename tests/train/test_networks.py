@@ -209,6 +209,7 @@ def test_views_come_again_mirrored_with_an_answer_that_is_for_both(tmp_path: Pat
     import numpy as np
 
     from fer_train import models
+    from fer_train.augmentation import Augmentation
     from fer_train.batches import TrainingBatches
 
     keras.utils.set_random_seed(9)
@@ -217,15 +218,20 @@ def test_views_come_again_mirrored_with_an_answer_that_is_for_both(tmp_path: Pat
     asked = []
     answer = teacher.predict_on_batch
     teacher.predict_on_batch = lambda images: asked.append(len(images)) or answer(images)
-    batches = TrainingBatches(
-        split, **options, augmentation=recipes.load("mini").augmentation, teacher=teacher, teacher_share=1.0,
-        teacher_views=2,
-    )  # fmt: skip
-    epochs = []
-    for epoch in (1, 2, 3, 4, 5):
-        batches.begin_epoch(epoch)
-        epochs.append(batches[0])
-    (first, answers), (second, _), (third, same), (fourth, _), (fifth, _) = epochs
+    worse = dataclasses.replace(recipes.load("mini").augmentation, darkness=0.7, blur=1.5, jpeg=20)
+    clear = dataclasses.replace(worse, darkness=0.0, blur=0.0, jpeg=0)
+
+    def shown(augmentation: Augmentation) -> list[tuple[np.ndarray, np.ndarray]]:
+        batches = TrainingBatches(
+            split, **options, augmentation=augmentation, teacher=teacher, teacher_share=1.0, teacher_views=2
+        )
+        epochs = []
+        for epoch in (1, 2, 3, 4, 5):
+            batches.begin_epoch(epoch)
+            epochs.append(batches[0])
+        return epochs
+
+    (first, answers), (second, _), (third, same), (fourth, _), (fifth, _) = shown(clear)
     assert asked == [16] * 4, "two views and their mirror images"
     np.testing.assert_allclose(answers, (answer(first) + answer(first[:, :, ::-1])) / 2, atol=1e-6)
     np.testing.assert_array_equal(third, first[:, :, ::-1])
@@ -233,6 +239,10 @@ def test_views_come_again_mirrored_with_an_answer_that_is_for_both(tmp_path: Pat
     np.testing.assert_array_equal(fourth, second[:, :, ::-1])
     np.testing.assert_array_equal(fifth, first)
     assert (first != second).any()
+    # The teacher looks at clear pictures, also where its pupil learns from those of a worse camera.
+    (dark, same), *_, (again, _) = shown(worse)
+    np.testing.assert_array_equal(same, answers)
+    assert (dark != first).any() and (again != dark).any()
 
 
 def test_a_run_ends_with_the_mean_of_its_start_and_its_last_epoch(tmp_path: Path, made_data: Dataset) -> None:
