@@ -155,9 +155,12 @@ def _roll_figures(
     present: NDArray[np.bool_], upright: NDArray[np.bool_], on_picture: Callable[[int], None],
 ) -> dict[str, Any]:  # fmt: skip
     """What turning the crop upright by the eyes changes, on pictures as they are and on turned ones."""
-    plain, level = [], []
+    plain, level, turns = [], [], []
     for seen in sightings(detector, split, scenes.placements(len(split), seed, roll=TURNED), on_picture):
         true = truth[seen.row]
+        if seen.detection.eyes is not None:
+            # A placement's roll is counter-clockwise, that of eyes clockwise.
+            turns.append((-seen.placement.roll, roll_degrees(seen.detection.eyes)))
         plain.append(_classified(classifier, seen, detector.framing).argmax() == true)
         level.append(_classified(classifier, seen, detector.framing, level=True).argmax() == true)
     turned = paired(np.array(plain), np.array(level)) if plain else None
@@ -165,7 +168,14 @@ def _roll_figures(
         "as_they_are": paired(present, upright),
         "turned_by_degrees": TURNED,
         "turned": turned,
+        "seen": _seen(np.array(turns)) if len(turns) > 1 else None,
     }
+
+
+def _seen(turns: NDArray[np.float64]) -> dict[str, float]:
+    """How much of a picture's roll the eyes tell: regression of theirs (column 1) on the picture's (0), degrees."""
+    slope, _ = np.polyfit(turns[:, 0], turns[:, 1], 1)
+    return {"slope": round(float(slope), 4), "correlation": round(float(np.corrcoef(turns.T)[0, 1]), 4)}
 
 
 def _classified(
@@ -261,6 +271,9 @@ def table(content: dict[str, Any]) -> str:
             if figures:
                 shares = f"{100 * figures['before']:.2f} -> {100 * figures['after']:.2f} %"
                 lines.append(f"  roll correction, pictures {title}: {shares}, {_change(figures)}")
+        if entry["roll"] and (seen := entry["roll"].get("seen")):
+            told = f"{seen['slope']:.2f} of it (correlation {seen['correlation']:.2f})"
+            lines.append(f"  of the roll of turned pictures the eyes tell    {told}")
     return "\n".join(lines)
 
 

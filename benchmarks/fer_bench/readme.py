@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,16 +69,21 @@ def _headline(folder: Path) -> str:
         for entry in accuracy["results"]
         if (model := accuracy["models"][entry["model"]])["quantization"] == "int8"
     ]
-    peers = results.read(folder / "peers.json")
-    for comparison in peers["comparisons"]:
-        peer, *ours = comparison["sides"]
-        clip = peers["data"]["clips"][comparison["clip"]]["file"]
+    compared, *elsewhere = _peers_results(folder)
+    for clip, (peer, *ours) in compared.sides.items():
         best = max(ours, key=lambda side: side["frames_per_s"])
         fresh, old = best["process"], peer["process"]
+        others = [
+            f"{side['times_peer']['p50']:.0f} on {other.machine}"
+            for other in elsewhere
+            for side in other.sides.get(clip, ())
+            if side["side"] == best["side"]
+        ]
+        aside = f" ({', '.join(others)})" if others else ""
         lines.append(
             f"- `{clip}`, {best['side']}: {best['frames_per_s']:,.0f} frames/s, "
             f"**{best['times_peer']['p50']:.0f} times** the {peer['frames_per_s']:.0f} of "
-            f"`pip install {peer['side']}`; first result "
+            f"`pip install {peer['side']}`{aside}; first result "
             f"after {fresh['first_event_ms'] / 1e3:.2f} s, not {old['first_event_ms'] / 1e3:.1f}; "
             f"{fresh['peak_memory_mb']:.0f} MB, not {old['peak_memory_mb']:.0f}"
         )
@@ -207,23 +213,55 @@ def _pipeline(folder: Path) -> str:
     return _table("ours", heads, rows) + _footer(contents, about)
 
 
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A result of `fer-bench peers`: the sides of each clip by its name, the peer first."""
+
+    content: dict[str, Any]
+    machine: str
+    sides: dict[str, list[dict[str, Any]]]
+
+
+def _peers_results(folder: Path) -> list[_Compared]:
+    """`peers.json`, and after it what was measured on other machines, `peers-NAME.json`."""
+    found = []
+    for path in (folder / "peers.json", *sorted(folder.glob("peers-*.json"))):
+        content = results.read(path)
+        sides = {content["data"]["clips"][one["clip"]]["file"]: one["sides"] for one in content["comparisons"]}
+        found.append(_Compared(content, content["machine"]["board"] or content["machine"]["cpu"], sides))
+    return found
+
+
 def _peers(folder: Path) -> str:
-    content = results.read(folder / "peers.json")
-    sides = [side["side"] for side in content["comparisons"][0]["sides"]]
+    first, *elsewhere = _peers_results(folder)
+    heads: list[str] = []
     rows = []
-    for comparison in content["comparisons"]:
-        name = content["data"]["clips"][comparison["clip"]]["file"]
-        found = comparison["sides"]
-        fresh = [side["process"] for side in found]
+    for clip, sides in first.sides.items():
+        names = [side["side"] for side in sides]
+        heads = [f"{name} (ours)" if number else f"{name} (the peer)" for number, name in enumerate(names)]
+        fresh = [side["process"] for side in sides]
         rows += [
-            (f"{name}: frames/s, decoding left out", [f"{side['frames_per_s']:.0f}" for side in found]),
-            (f"{name}: times the peer (range)", [_times(side["times_peer"]) for side in found]),
-            (f"{name}: first result, s", [f"{run['first_event_ms'] / 1e3:.2f}" for run in fresh]),
-            (f"{name}: peak memory, MB", [f"{run['peak_memory_mb']:.0f}" for run in fresh]),
+            (f"{clip}: frames/s, decoding left out", [f"{side['frames_per_s']:.0f}" for side in sides]),
+            (f"{clip}: times the peer (range)", [_times(side["times_peer"]) for side in sides]),
         ]
-    heads = [f"{side} (the peer)" if number == 0 else f"{side} (ours)" for number, side in enumerate(sides)]
+        for other in elsewhere:
+            there = {side["side"]: side for side in other.sides.get(clip, ())}
+            rows += [
+                (
+                    f"{clip}: {title} on {other.machine}",
+                    [cell(there[name]) if name in there else "" for name in names],
+                )
+                for title, cell in (
+                    ("frames/s", lambda side: f"{side['frames_per_s']:.0f}"),
+                    ("times the peer", lambda side: _times(side["times_peer"])),
+                )
+            ]
+        rows += [
+            (f"{clip}: first result, s", [f"{run['first_event_ms'] / 1e3:.2f}" for run in fresh]),
+            (f"{clip}: peak memory, MB", [f"{run['peak_memory_mb']:.0f}" for run in fresh]),
+        ]
     about = "the same frames in the same run, in turn, each side with its own defaults"
-    return _table("", heads, rows) + _footer([content], about)
+    return _table("", heads, rows) + _footer([one.content for one in (first, *elsewhere)], about)
 
 
 def _smoothing(folder: Path) -> str:

@@ -47,6 +47,11 @@ def test_a_level_crop_of_level_eyes_is_the_plain_crop():
     assert np.abs(level.astype(int) - plain).max() <= 2
 
 
+def test_eyes_that_tell_half_of_a_roll_have_half_a_slope():
+    rolls = np.array([-30.0, -10.0, 0.0, 20.0])
+    assert framing._seen(np.column_stack((rolls, 0.5 * rolls + 3))) == {"slope": 0.5, "correlation": 1.0}
+
+
 def test_one_noisy_cell_is_not_the_best():
     loss = np.ones((7, 5))
     loss[4:7, 1:4] = 0.8
@@ -70,6 +75,7 @@ def test_constants_come_from_the_data(yunet, faces, tmp_path):
     assert best["versus_present"]["before"] == entry["present"]["accuracy"]
     assert entry["eyes"]["left_x"]["p50"] < entry["eyes"]["right_x"]["p50"]
     assert entry["roll"]["as_they_are"]["before"] == entry["present"]["accuracy"]
-    assert "side of the picture" in framing.table(result)
+    assert -1 <= entry["roll"]["seen"]["correlation"] <= 1
+    assert "side of the picture" in framing.table(result) and "of the roll of turned pictures" in framing.table(result)
     framing.plot(tmp_path / "framing.png", result)
     assert (tmp_path / "framing.png").stat().st_size > 1000

@@ -94,6 +94,11 @@ def measured(tmp_path_factory, data, model, make_model, clip):
     for kind, content in contents.items():
         name = "pipeline-grey-haar" if kind == "pipeline" else kind
         results.write(folder / f"{name}.json", results.result(kind, environment([kind]), **content))
+    elsewhere = environment(["peers"])
+    elsewhere["machine"]["cpu"], elsewhere["machine"]["board"] = "another one", None
+    there = {"clip": 0, "sides": [side("fer", 40.0, 1.0), side("fer-edge yunet", 480.0, 12.0)]}
+    other = results.result("peers", elsewhere, data=PEERS["data"], comparisons=[there])
+    results.write(folder / "peers-other.json", other)
     return folder
 
 
@@ -126,11 +131,12 @@ def test_tables_hold_the_results_figures_and_are_rectangular(measured):
     assert "| frames with a face | 0 of 2 |" in new
     assert "|  | fer (the peer) | fer-edge yunet (ours) |" in new
     assert "| demo: times the peer (range) | 1.0 (0.5 to 2.0) | 20.0 (10.0 to 40.0) |" in new
+    assert "| demo: times the peer on another one | 1.0 (0.5 to 2.0) | 12.0 (6.0 to 24.0) |" in new
     assert "| with mixup | 2 | 63.00 ± 0.00 |" in new and "| +2.00 ± 1.00 over *with plain* |" in new
     assert "- `band`: **85.7 %** of PublicTest in int8, " in new
     assert (
-        "- `demo`, fer-edge yunet: 560 frames/s, **20 times** the 28 of `pip install fer`; first result after 0.35 s"
-        in new
+        "- `demo`, fer-edge yunet: 560 frames/s, **20 times** the 28 of `pip install fer` (12 on another one); first "
+        "result after 0.35 s" in new
     )
     assert "| box moved by 8%, % | " in new
     assert "| whole loop, ms | 4.00 | 4.3 to " in new
