@@ -73,15 +73,15 @@ DEFAULT_SEED = 1
 @click.option("--list", "listed", is_flag=True, help="List the shipped recipes.")
 @click.option("--markdown", is_flag=True, help="With --list: a table for documents.")
 @click.option(
-    "--measured", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="With --list: a result of fer-bench accuracy.",
+    "--measured", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False), multiple=True,
+    help="With --list: a result of fer-bench accuracy; repeatable.",
 )  # fmt: skip
 @click.pass_context
 def main(
     context: click.Context, *, recipe: str | None, data: tuple[Path, ...], asked: dict[str, Any], name: str | None,
     folder: Path | None, epochs: int | None, seed: int | None, split: str | None, teacher: Path | None,
     start: Path | None, chain: bool | None, threads: int | None, devices: int, resume: Path | None,
-    report: Path | None, listed: bool, markdown: bool, measured: Path | None,
+    report: Path | None, listed: bool, markdown: bool, measured: tuple[Path, ...],
 ) -> None:  # fmt: skip
     """Train a small expression network on FER2013.
 

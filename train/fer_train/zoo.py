@@ -15,14 +15,14 @@ OURS = ("float32", "int8")
 """Kinds of model files that a result may hold figures of."""
 
 
-def table(measured: Path | None = None) -> str:
+def table(measured: Sequence[Path] = ()) -> str:
     """The shipped recipes as aligned columns, for a terminal.
 
     Args:
-        measured: a result of `fer-bench accuracy --json`; None leaves our columns out.
+        measured: results of `fer-bench accuracy --json`; without any there are no columns of ours.
 
     Raises:
-        DataError: it is no such result.
+        DataError: one is no such result, or two are of different pictures.
     """
     lines = _rows(_figures(measured))
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
@@ -32,14 +32,14 @@ def table(measured: Path | None = None) -> str:
     return "\n".join([*rows, "", *sources, "", note])
 
 
-def markdown(measured: Path | None = None) -> str:
+def markdown(measured: Sequence[Path] = ()) -> str:
     """The same as a table in Markdown, with the sources and what was measured below it.
 
     Args:
         measured: as for `table`.
 
     Raises:
-        DataError: it is no result of `fer-bench accuracy`.
+        DataError: as `table`.
     """
     figures = _figures(measured)
     head, *rows = _rows(figures)
@@ -51,11 +51,11 @@ def markdown(measured: Path | None = None) -> str:
         "the same pictures."
     ]
     if figures:
-        data, machine = figures["data"], figures["machine"]
+        data = figures[0]["data"]
+        machines = dict.fromkeys(f"{one['date'][:10]}, {one['machine']['cpu']}" for one in figures)
         notes.append(
-            f"Ours: {data['split']} of `{data['file']}`, {data['pictures']:,} pictures, {figures['date'][:10]}, "
-            f"{machine['cpu']}. Where the best epoch was chosen on these pictures, that flatters its figure. "
-            "A dash: no result file has it yet."
+            f"Ours: {data['split']} of `{data['file']}`, {data['pictures']:,} pictures; {'; '.join(machines)}. Where "
+            "the best epoch was chosen on these pictures, that flatters its figure. A dash: no result file has it yet."
         )
     sources = [f"- `{one.name}`: {one.title}. {one.source}." for one in _shipped()]
     return "\n".join([*lines, "", *(f"{note}\n" for note in notes), *sources])
@@ -65,7 +65,7 @@ def _shipped() -> list[Recipe]:
     return [recipes.load(name) for name in recipes.shipped()]
 
 
-def _rows(figures: dict[str, Any] | None) -> list[tuple[str, ...]]:
+def _rows(figures: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
     ours = (*(f"ours {kind}, %" for kind in OURS), "lowest recall, %") if figures else ()
     head = ("recipe", "architecture", "input", "epochs", "published, %", "published on", *ours)
     lines: list[tuple[str, ...]] = [head]
@@ -85,29 +85,44 @@ def _rows(figures: dict[str, Any] | None) -> list[tuple[str, ...]]:
     return lines
 
 
-def _ours(figures: dict[str, Any], name: str) -> list[str]:
+def _ours(figures: Sequence[dict[str, Any]], name: str) -> list[str]:
     """Accuracy of each kind, and of the last one the recall of the class that it finds the least."""
     found = {}
-    for entry in figures["results"]:
-        model = figures["models"][entry["model"]]
-        if model["name"] == name:
-            found[model["quantization"]] = entry["evaluation"]
+    for result in figures:
+        for entry in result["results"]:
+            model = result["models"][entry["model"]]
+            if model["name"] == name:
+                found[model["quantization"]] = entry["evaluation"]
     shares = [found[kind]["accuracy"] if kind in found else None for kind in OURS]
     classes = found.get(OURS[-1], {}).get("classes", {})
     shares.append(min((one["recall"] for one in classes.values() if one["support"]), default=None))
     return ["-" if share is None else f"{100 * share:.2f}" for share in shares]
 
 
-def _figures(measured: Path | None) -> dict[str, Any] | None:
-    if measured is None:
-        return None
+def _figures(measured: Sequence[Path]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for path in measured:
+        figures = _result(path)
+        # Accuracies on different pictures say nothing beside each other.
+        if found and _pictures(figures) != _pictures(found[0]):
+            raise DataError(f"{path} was measured on other pictures than {measured[0]}; list them one by one")
+        found.append(figures)
+    return found
+
+
+def _pictures(figures: dict[str, Any]) -> tuple[str, str, int]:
+    data = figures["data"]
+    return data["sha256"], data["split"], data["pictures"]
+
+
+def _result(path: Path) -> dict[str, Any]:
     try:
-        figures: dict[str, Any] = json.loads(measured.read_text(encoding="utf-8"))
-        if figures["kind"] == "accuracy":
+        figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if figures["kind"] == "accuracy" and _pictures(figures):
             return figures
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    raise DataError(f"{measured} is no result of fer-bench accuracy; make one with fer-bench accuracy --json FILE")
+    raise DataError(f"{path} is no result of fer-bench accuracy; make one with fer-bench accuracy --json FILE")
 
 
 def _line(cells: Sequence[str]) -> str:
