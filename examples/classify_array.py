@@ -8,11 +8,12 @@ import sys
 import cv2
 import numpy as np
 
+from fer_edge.contract import shipped
 from fer_edge.expressions import litert
 
 if len(sys.argv) < 2:
     sys.exit(__doc__)
-classifier = litert.load(litert.shipped_model())
+classifier = litert.load(shipped.shipped_model())
 picture = cv2.imread(sys.argv[1], cv2.IMREAD_GRAYSCALE)
 if picture is None:
     sys.exit(f"{sys.argv[1]} is no picture")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from fer_edge.contract import model_file
-from fer_edge.expressions.litert import shipped_model
+from fer_edge.contract.shipped import shipped_model
 
 model = model_file.read(Path(sys.argv[1]) if len(sys.argv) > 1 else shipped_model())
 print(f"{model.name}: {', '.join(model.labels)}")

@@ -146,7 +146,8 @@ def table(content: dict[str, Any], models: Sequence[Path]) -> str:
         ("ECE, 15 bins", [_percent(entry["evaluation"]["ece"]) for entry in results]),
     ]
     for label, first in results[0]["evaluation"]["classes"].items():
-        recalls = [_percent(entry["evaluation"]["classes"][label]["recall"]) for entry in results]
+        found = [entry["evaluation"]["classes"][label] for entry in results]
+        recalls = [_percent(one["recall"]) if one["support"] else "-" for one in found]
         rows.append((f"recall {label} ({first['support']})", recalls))
     if len(results) > 1:
         versus_first = [entry["versus_first"] for entry in results]

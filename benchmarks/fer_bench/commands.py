@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fer_edge.contract import shipped
+
 if TYPE_CHECKING:
     from fer_edge.service.config import Settings
     from fer_train.datasets import Dataset
@@ -32,9 +34,9 @@ def repeat_option(default: int) -> Callable[[Callable[..., None]], Callable[...,
 
 
 detector_option = click.option("--detector", type=click.Choice(["auto", *DETECTORS]), help="As of fer-edge run.")
-model_option = click.option("--model", type=FILE, help="An int8 model file.  [the shipped one]")
+model_option = click.option("--model", type=FILE, help="An int8 model file, mini or plus.  [mini]")
 models_option = click.option(
-    "--model", "models", type=FILE, multiple=True, help="Model file; repeatable.  [the shipped one]"
+    "--model", "models", type=FILE, multiple=True, help="Model file, mini or plus; repeatable.  [mini]"
 )
 config_option = click.option("--config", "settings_file", type=FILE, help="Settings of fer-edge, in TOML.")
 data_option = click.option("--data", type=FILE, required=True, help="FER2013: CSV, .csv.gz, image folder or zip.")
@@ -52,10 +54,8 @@ def runs_of(settings_file: Path | None, model: Path | None, detectors: Sequence[
 
 
 def or_shipped(models: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The model files that were given, or the one that is shipped."""
-    from fer_edge.expressions.litert import shipped_model
-
-    return models or (shipped_model(),)
+    """The model files that were given, the shipped ones by their names, or the default one."""
+    return tuple(shipped.model_path(str(model)) for model in models) or (shipped.shipped_model(),)
 
 
 def load_data(data: Path, models: Sequence[Path | str]) -> Dataset:
@@ -73,9 +73,8 @@ def load_data(data: Path, models: Sequence[Path | str]) -> Dataset:
 def smallest_side(models: Sequence[Path | str]) -> int:
     """Width and height of the smallest network's input, in pixels."""
     from fer_edge.contract import model_file
-    from fer_edge.expressions import litert
 
-    return min(model_file.read(litert.model_path(str(model))).side for model in models)
+    return min(model_file.read(shipped.model_path(str(model))).side for model in models)
 
 
 def progress(length: int, label: str, *, every: int = 1) -> AbstractContextManager[Any]:

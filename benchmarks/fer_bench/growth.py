@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fer_bench import plots
 from fer_bench.environment import model_facts
 from fer_bench.pipeline import detector_facts, settings_facts
-from fer_edge.expressions import litert
+from fer_edge.contract import shipped
 from fer_edge.frames import SourceOptions
 from fer_edge.frames.demo import DEFAULT_FPS, NAME, Demo
 from fer_edge.publish import SinkContext, open_sinks
@@ -69,7 +69,7 @@ def measure(settings: Settings, *, frames: int, on_frames: Callable[[int], None]
         SourceError: the demo's picture is not installed.
         FerError: a part of the loop cannot be opened.
     """
-    model = litert.model_path(settings.model)
+    model = shipped.model_path(settings.model)
     classifier = make_classifier(settings)
     detector = make_detector(settings)
     loop = make_loop(settings, Cycle(_pictures(), frames), detector, classifier)

@@ -21,6 +21,7 @@ from fer_bench.environment import model_facts
 from fer_bench.peer_venv import PEER
 from fer_bench.pipeline import decode, detector_facts, settings_facts, time_loop
 from fer_bench.statistics import percentiles
+from fer_edge.contract import shipped
 from fer_edge.contract.errors import FerError, UsageError
 from fer_edge.contract.files import sha256_of
 from fer_edge.expressions import litert
@@ -79,7 +80,7 @@ def measure(
         FerError: a side cannot be started, or failed.
     """
     settings = runs[0]
-    model = litert.model_path(settings.model)
+    model = shipped.model_path(settings.model)
     classifier = make_classifier(settings)
     measured, facts, peer = [], [], {}
     with tempfile.TemporaryDirectory(prefix="fer-bench-") as folder:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from fer_bench import process
 from fer_bench.environment import model_facts
 from fer_bench.statistics import percentiles
+from fer_edge.contract import shipped
 from fer_edge.contract.errors import DataError, UsageError
 from fer_edge.contract.files import sha256_of
-from fer_edge.expressions import litert
 from fer_edge.faces.weights import find_yunet
 from fer_edge.frames import open_source
 from fer_edge.publish import SinkContext, open_sinks
@@ -114,7 +114,7 @@ def measure(
         raise UsageError(f"{clip} is not a file; give a video or image file as CLIP")
     flags = {"source": str(clip), "detector": detector, "model": model and str(model), "max_frames": max_frames}
     settings = config.load(settings_file, flags=flags)
-    model_path = litert.model_path(settings.model)
+    model_path = shipped.model_path(settings.model)
     classifier = make_classifier(settings)
     searcher = make_detector(settings)
     detector_name = searcher.name

@@ -21,9 +21,9 @@ from fer_bench import plots
 from fer_bench.environment import model_facts
 from fer_bench.peers import DEMO, bgr, write_demo
 from fer_bench.pipeline import STAGES, decode, detector_facts, settings_facts, time_loop
+from fer_edge.contract import shipped
 from fer_edge.contract.errors import DetectorError
 from fer_edge.contract.files import sha256_of
-from fer_edge.expressions import litert
 from fer_edge.faces.weights import find_yunet
 from fer_edge.records import Frame
 from fer_edge.service.config import Settings
@@ -107,7 +107,7 @@ def measure(
     weights = find_yunet()
     if weights is None:
         raise DetectorError("the prediction is made with YuNet; run: fer-edge model pull yunet")
-    model = litert.model_path(settings.model)
+    model = shipped.model_path(settings.model)
     classifier = make_classifier(settings)
     detector = make_detector(settings)
     settings = dataclasses.replace(settings, detector=detector.name, max_frames=max_frames)

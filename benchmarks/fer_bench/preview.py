@@ -21,8 +21,8 @@ from fer_bench import plots
 from fer_bench.environment import model_facts
 from fer_bench.pipeline import detector_facts, settings_facts
 from fer_bench.statistics import median_interval
+from fer_edge.contract import shipped
 from fer_edge.contract.errors import FerError
-from fer_edge.expressions import litert
 from fer_edge.frames import SourceOptions
 from fer_edge.frames.demo import Demo
 from fer_edge.preview import Address, Preview, PreviewOptions
@@ -115,7 +115,7 @@ def measure(
     return {
         "threads": {"classifier": settings.threads, "opencv": settings.threads},
         "data": {"source": "demo", "window_s": window_s, "width": SIZE[0], "height": SIZE[1]},
-        "models": [model_facts(litert.model_path(settings.model), classifier.model)],
+        "models": [model_facts(shipped.model_path(settings.model), classifier.model)],
         "detector": detector_facts(settings.detector),
         "settings": settings_facts(settings),
         "rounds": rounds,

@@ -65,7 +65,7 @@ def _headline(folder: Path) -> str:
     data = accuracy["data"]
     lines = [
         f"- `{model['name']}`: **{_percent(entry['evaluation']['accuracy'])} %** of {data['split']} in int8, "
-        f"{model['flatbuffer_bytes'] / 1000:,.0f} kB, {ms[model['sha256']]:.2f} ms a face"
+        f"{model['bytes'] / 1000:,.0f} kB, {ms[model['sha256']]:.2f} ms a face"
         for entry in accuracy["results"]
         if (model := accuracy["models"][entry["model"]])["quantization"] == "int8"
     ]

@@ -9,9 +9,9 @@ from typing import Any
 
 from fer_bench.environment import model_facts
 from fer_bench.pipeline import DecodedFrames, decode, detector_facts, settings_facts
+from fer_edge.contract import shipped
 from fer_edge.contract.errors import DetectorError, UsageError
 from fer_edge.contract.files import sha256_of
-from fer_edge.expressions import litert
 from fer_edge.faces.tracking import overlap
 from fer_edge.faces.weights import find_yunet
 from fer_edge.faces.yunet import YuNetDetector
@@ -50,7 +50,7 @@ def measure(
             raise UsageError(f"{clip} is not a file; give videos as CLIP")
     # What can be refused without decoding is refused first.
     _weights()
-    model = litert.model_path(settings.model)
+    model = shipped.model_path(settings.model)
     classifier = make_classifier(settings)
     name = make_detector(settings).name
     facts, compared = [], []

@@ -15,8 +15,8 @@ from fer_bench import plots, scenes
 from fer_bench.environment import model_facts
 from fer_bench.pipeline import DecodedFrames, detector_facts, settings_facts
 from fer_bench.scenes import Placement, Stage
+from fer_edge.contract import shipped
 from fer_edge.contract.errors import SourceError
-from fer_edge.expressions import litert
 from fer_edge.expressions.litert import LiteRtClassifier
 from fer_edge.frames.demo import picture_path
 from fer_edge.records import Frame
@@ -58,7 +58,7 @@ def measure(
         SourceError: the demo's picture is not installed.
         FerError: a part of the loop cannot be opened.
     """
-    model = litert.model_path(settings.model)
+    model = shipped.model_path(settings.model)
     classifier = make_classifier(settings)
     detector, scanner = make_detector(settings), make_detector(dataclasses.replace(settings, scan_interval_s=0.0))
     pictures = demo_faces() if faces is None else list(scenes.sample(faces, COUNTS[-1], SEED).images)

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract import shipped
 from fer_edge.contract.errors import ModelFileError
-from fer_edge.expressions import litert
 from fer_edge.expressions.litert import LiteRtClassifier
 from fer_edge.faces.tracking import overlap
 from fer_edge.records import Box, Frame
@@ -190,7 +190,7 @@ def open_classifier(settings: Settings, data: Dataset) -> tuple[LiteRtClassifier
     Raises:
         ModelFileError: it cannot be used, or has other labels.
     """
-    path = litert.model_path(settings.model)
+    path = shipped.model_path(settings.model)
     classifier = make_classifier(settings)
     require_labels(path, classifier, data)
     return classifier, path

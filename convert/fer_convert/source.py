@@ -120,6 +120,8 @@ def find(model: Path | None) -> Source:
             raise _no_epoch(model)
         if not weights.is_file():
             raise UsageError(f"{model} holds no {WEIGHTS}; name a run folder of fer-train that ended an epoch")
+    elif model.suffix == ".tflite" and model.is_file():
+        raise UsageError(f"{model} is converted already; name the run folder or the .keras file that it was made from")
     elif model.is_file():
         weights = model
     else:

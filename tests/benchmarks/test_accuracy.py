@@ -1,13 +1,15 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from result_schema import validate
 
-from fer_bench import accuracy, cli
+from fer_bench import accuracy, cli, commands
 from fer_edge.contract.errors import DataError, ModelFileError
 from fer_edge.contract.labels import FER2013_LABELS
+from fer_edge.contract.shipped import shipped_model
 from fer_train import datasets
 
 
@@ -78,6 +80,23 @@ def test_versus_counts_both_directions():
     other = np.eye(2, dtype=np.float32)[[0, 0, 0, 1]]
     found = accuracy.versus(first, other, labels)
     assert found == {"agreement": 0.5, "gained": 1, "lost": 1, "mcnemar_p": 1.0}
+
+
+def test_a_class_without_pictures_has_no_recall(data, model):
+    content = accuracy.measure(datasets.load(data), "PublicTest", [model])
+    first = content["results"][0]["evaluation"]["classes"]["fear"]
+    assert "-" not in row_of(accuracy.table(content, [model.name]), "recall fear")
+    first["support"], first["recall"] = 0, 0.0
+    assert row_of(accuracy.table(content, [model.name]), "recall fear (0)").endswith(" -")
+
+
+def row_of(table, head):
+    return next(line.rstrip() for line in table.splitlines() if line.lstrip().startswith(head))
+
+
+def test_shipped_models_are_known_by_their_names():
+    assert commands.or_shipped(()) == (shipped_model("mini"),)
+    assert commands.or_shipped((Path("plus"), Path("x.tflite"))) == (shipped_model("plus"), Path("x.tflite"))
 
 
 def test_command_writes_a_valid_result_and_shows_it(data, model, make_model, tmp_path):

@@ -9,7 +9,7 @@ from fer_bench import results
 from fer_bench.environment import environment
 from fer_edge.contract import model_file
 from fer_edge.contract.errors import DataError
-from fer_edge.expressions.litert import shipped_model
+from fer_edge.contract.shipped import shipped_model
 
 STORED = sorted((Path(__file__).parents[2] / "benchmarks" / "results").glob("*.json"))
 

@@ -46,6 +46,8 @@ def test_help_and_version(flag: str, said: str) -> None:
 
 def test_no_such_model(folder: Path) -> None:
     assert "nowhere does not exist" in refused("nowhere")
+    Path("done.int8.tflite").touch()
+    assert "done.int8.tflite is converted already; name the run folder" in refused("done.int8.tflite")
     assert "holds no best.keras" in refused(folder)
 
 

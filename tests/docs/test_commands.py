@@ -33,7 +33,7 @@ import fer_bench.cli
 import fer_convert.cli
 import fer_edge.cli
 import fer_train.cli
-from fer_edge.expressions.litert import shipped_model
+from fer_edge.contract.shipped import shipped_model
 
 COMMANDS = {
     "fer-edge": fer_edge.cli.main,

@@ -22,7 +22,7 @@ from machine import without_yunet
 
 from fer_edge.cli import main
 from fer_edge.contract.labels import FER2013_LABELS, UNCERTAIN
-from fer_edge.expressions.litert import shipped_model
+from fer_edge.contract.shipped import shipped_model
 from fer_edge.faces.weights import YUNET_FILE
 from fer_edge.publish.event import schema
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from fer_edge.contract import model_file
-from fer_edge.expressions.litert import shipped_model
+from fer_edge.contract.shipped import shipped_model
 
 pytestmark = pytest.mark.slow
 

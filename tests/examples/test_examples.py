@@ -23,7 +23,7 @@ from broker import MOSQUITTO, Broker, until
 from demo_files import write_demo_files
 from machine import without_yunet
 
-from fer_edge.expressions.litert import shipped_model
+from fer_edge.contract.shipped import shipped_model
 from fer_edge.faces import open_detector
 from fer_edge.frames import SourceOptions, open_source
 

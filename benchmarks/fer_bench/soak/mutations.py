@@ -12,7 +12,7 @@ from typing import Any
 from fer_bench.soak import attempts
 from fer_edge.contract import model_file
 from fer_edge.contract.errors import ConfigError, MissingExtraError, ModelFileError
-from fer_edge.expressions.litert import shipped_model
+from fer_edge.contract.shipped import shipped_model
 from fer_edge.service import config
 
 FULL = 2000

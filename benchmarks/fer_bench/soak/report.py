@@ -11,7 +11,7 @@ from fer_bench import plots
 from fer_bench.environment import model_facts
 from fer_bench.soak import NOTICED_WITHIN_S, PROMISES
 from fer_edge.contract import model_file
-from fer_edge.expressions.litert import shipped_model
+from fer_edge.contract.shipped import shipped_model
 
 
 def content(rows: Sequence[dict[str, Any]], *, scale: float) -> dict[str, Any]:

@@ -76,20 +76,6 @@ def load(path: Path, *, threads: int = 1, allow_float: bool = False) -> LiteRtCl
     return LiteRtClassifier(model_file.read(path), threads=threads, allow_float=allow_float)
 
 
-SHIPPED = ("mini", "plus")
-"""Names of the int8 models that come with the package: the default, and a larger one for a Raspberry Pi 5."""
-
-
-def shipped_model(name: str = SHIPPED[0]) -> Path:
-    """An int8 model that comes with the package, one of `SHIPPED`."""
-    return Path(__file__).parent.parent / "models" / f"{name}.int8.tflite"
-
-
-def model_path(setting: str) -> Path:
-    """The model file that the setting `model` names: a shipped one, a file's path, or by default `mini`."""
-    return shipped_model(setting or SHIPPED[0]) if setting in ("", *SHIPPED) else Path(setting)
-
-
 def _check_tensor(model: ModelFile, which: str, details: dict[str, Any], shape: tuple[int, ...]) -> None:
     promised = model.input if which == "input" else model.output
     found_shape = tuple(int(n) for n in details["shape"])

@@ -6,10 +6,9 @@ import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from fer_edge.contract import model_file
+from fer_edge.contract import model_file, shipped
 from fer_edge.contract.errors import FerError, UsageError
 from fer_edge.contract.secret import read_secret
-from fer_edge.expressions import litert
 from fer_edge.frames import check_source
 from fer_edge.publish import SinkContext, open_sink, require_different
 from fer_edge.publish.broker import parse_broker
@@ -49,9 +48,9 @@ def _source(settings: Settings) -> None:
 
 
 def _model(settings: Settings) -> None:
-    if settings.model and not litert.model_path(settings.model).is_file():
+    if settings.model and not shipped.model_path(settings.model).is_file():
         raise UsageError(
-            f"model {settings.model} does not exist; give a file that fer-convert made, or {', '.join(litert.SHIPPED)}"
+            f"model {settings.model} does not exist; give a file that fer-convert made, or {', '.join(shipped.SHIPPED)}"
         )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fer_edge.contract import model_file
+from fer_edge.contract import model_file, shipped
 from fer_edge.contract.digest import sha256
 from fer_edge.contract.errors import FerError, ModelFileError, UsageError
 from fer_edge.contract.files import replacing, write_text
@@ -73,7 +73,7 @@ def serving(setting: str) -> Path:
     or the shipped one.
     """
     if setting:
-        return litert.model_path(setting)
+        return shipped.model_path(setting)
     now = installed()
     for path in (now.current, now.previous):
         if path is None:
@@ -83,7 +83,7 @@ def serving(setting: str) -> Path:
             return path
         except ModelFileError as error:
             _log.error("the installed model cannot be used: %s", error)
-    return litert.shipped_model()
+    return shipped.shipped_model()
 
 
 Mark = tuple[int, int] | None

@@ -10,6 +10,7 @@ import os
 import cv2
 
 from fer_edge import __version__
+from fer_edge.contract import shipped
 from fer_edge.expressions import litert
 from fer_edge.expressions.smoothing import Smoother
 from fer_edge.faces import open_detector
@@ -119,7 +120,7 @@ def what_runs(classifier: ExpressionClassifier, detector: FaceDetector) -> dict[
 
 def make_classifier(settings: Settings) -> litert.LiteRtClassifier:
     """The expression network as these settings ask for it."""
-    return litert.load(litert.model_path(settings.model), threads=settings.threads)
+    return litert.load(shipped.model_path(settings.model), threads=settings.threads)
 
 
 def make_detector(settings: Settings) -> FaceDetector:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fer_edge.contract import flatbuffer, model_file
 from fer_edge.contract.errors import ModelFileError
 from fer_edge.contract.flatbuffer import check_network
-from fer_edge.expressions.litert import shipped_model
+from fer_edge.contract.shipped import shipped_model
 
 INT8, FLOAT32, VARIANT = 9, 0, 14
 CONV_2D, RESHAPE, CUSTOM, CALL_ONCE, IF = 3, 22, 32, 129, 118

@@ -14,8 +14,9 @@ from fer_edge.contract import model_file
 from fer_edge.contract.errors import ModelFileError, UsageError
 from fer_edge.contract.labels import FER2013_LABELS
 from fer_edge.contract.model_file import Golden, ModelFile, Tensor
+from fer_edge.contract.shipped import model_path, shipped_model
 from fer_edge.expressions import litert
-from fer_edge.expressions.litert import LiteRtClassifier, shipped_model
+from fer_edge.expressions.litert import LiteRtClassifier
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +136,6 @@ def test_a_truncated_file_is_refused(tmp_path: Path, size: int) -> None:
 
 @pytest.mark.parametrize(("setting", "name"), [("", "mini"), ("mini", "mini"), ("plus", "plus")])
 def test_shipped_models_are_known_by_their_names(setting: str, name: str) -> None:
-    classifier = litert.load(litert.model_path(setting))
+    classifier = litert.load(model_path(setting))
     assert (classifier.model.name, classifier.labels) == (name, FER2013_LABELS)
-    assert litert.model_path("plus.tflite") == Path("plus.tflite")
+    assert model_path("plus.tflite") == Path("plus.tflite")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fer_edge.contract.errors import ConfigError, UsageError
-from fer_edge.expressions.litert import shipped_model
+from fer_edge.contract.shipped import shipped_model
 from fer_edge.service.check import check
 from fer_edge.service.config import Settings
 

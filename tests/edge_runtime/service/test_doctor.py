@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from fer_edge.cli import main
 from fer_edge.contract.errors import SourceError
-from fer_edge.expressions.litert import shipped_model
+from fer_edge.contract.shipped import shipped_model
 from fer_edge.faces.weights import YUNET_FILE
 from fer_edge.frames import demo, picamera2
 from fer_edge.health import TEMPERATURE, THROTTLED

@@ -18,8 +18,8 @@ from fakes import BrightnessDetector, ListSource, scene
 
 from fer_edge.contract import model_file
 from fer_edge.contract.errors import ModelFileError, UsageError
+from fer_edge.contract.shipped import shipped_model
 from fer_edge.expressions import litert
-from fer_edge.expressions.litert import shipped_model
 from fer_edge.expressions.smoothing import Smoother
 from fer_edge.faces.tracking import Tracker
 from fer_edge.loop import Loop
