@@ -96,7 +96,7 @@ def curves(
             marked, 100 * accuracy, "o", markersize=8, markerfacecolor="none", color=VERMILION,
             label=f"best.keras: {100 * accuracy:.2f} %, {which}",
         )  # fmt: skip
-        right.legend(loc="lower right")
+        right.legend(loc="lower right" if len(epochs) > 1 else "center left")
         rate.plot(epochs, column["learning_rate"], color=GREEN, marker=marker)
         rate.set_title("learning rate at the end of the epoch")
         rate.set_xlabel("epoch")
@@ -104,6 +104,8 @@ def curves(
         rate.grid(axis="y", alpha=0.3)
         for axes in (right, loss, rate):
             axes.xaxis.get_major_locator().set_params(integer=True)
+            if len(epochs) == 1:
+                axes.set_xticks(epochs)
 
 
 def class_distribution(target: Target, data: Dataset) -> None:

@@ -79,17 +79,30 @@ def test_a_bad_row_is_named(row: str, sentence: str, write_csv: WriteCsv) -> Non
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("column", ["emotion", "pixels", "Usage"])
+@pytest.mark.parametrize("column", ["emotion", "pixels"])
 def test_a_missing_column_is_named(column: str, write_csv: WriteCsv) -> None:
     header = [name for name in ("emotion", "pixels", "Usage") if name != column]
-    with pytest.raises(DataError, match=f"has no column {column.lower()}"):
+    with pytest.raises(DataError, match=f"has no column {column}; its first row reads '{','.join(header)}'"):
         load(write_csv([",".join(header)]))
+
+
+def test_a_table_without_usage_is_all_there_is_to_divide(write_csv: WriteCsv) -> None:
+    data = load(write_csv(["emotion,pixels", *(f"{i % 2},{FLAT}" for i in range(4))]))
+    assert {name: len(split) for name, split in data.splits.items()} == {"Training": 4}
+
+
+def test_empty_lines_are_passed_over(write_csv: WriteCsv) -> None:
+    path = write_csv(["emotion,pixels,Usage", "", f"3,{FLAT},Training", "", f"7,{FLAT},Training", ""])
+    with pytest.raises(DataError, match=r"line 5: class '7'"):
+        load(path)
+    path.write_text(path.read_text().replace("\n7,", "\n6,"))
+    assert load(path).split("Training").labels.tolist() == [3, 6]
 
 
 def test_empty_file_and_header_alone(tmp_path: Path, write_csv: WriteCsv) -> None:
     empty = tmp_path / "empty.csv"
     empty.touch()
-    with pytest.raises(DataError, match="has no column emotion or pixels or usage"):
+    with pytest.raises(DataError, match="has no column emotion or pixels; its first row reads"):
         load(empty)
     with pytest.raises(DataError, match="a header and no rows"):
         load(write_csv(["emotion,pixels,Usage"]))

@@ -97,6 +97,13 @@ def test_reading_survives_json_and_refuses_nonsense() -> None:
             Reading(**wrong)
 
 
+def test_a_label_map_that_leaves_nothing_is_what_is_blamed(tmp_path: Path) -> None:
+    (tmp_path / "happy").mkdir()
+    (tmp_path / "happy" / "1.png").write_bytes(b"")
+    with pytest.raises(DataError, match="the label map leaves out every class that has pictures"):
+        load(tmp_path, reading=Reading(label_map={"happy": ""}))
+
+
 def test_a_label_map_names_classes_that_a_table_has(
     csv_rows: list[str], write_csv: Callable[..., Path], tmp_path: Path
 ) -> None:

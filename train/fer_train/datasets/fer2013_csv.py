@@ -1,7 +1,8 @@
 """FER2013 as a table: `fer2013.csv`, `fer2013.csv.gz` and Kaggle's `icml_face_data.csv`.
 
 All hold the columns emotion, pixels and Usage (Kaggle's with spaces in the header and the last two
-columns in another order): Goodfellow et al., "Challenges in Representation Learning", 2013.
+columns in another order): Goodfellow et al., "Challenges in Representation Learning", 2013. A table of one's own may
+leave Usage out: all of it is Training then, to be divided.
 """
 
 from __future__ import annotations
@@ -67,20 +68,21 @@ def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
         text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")  # type: ignore[type-var]
         csv.field_size_limit(MAX_ROW_CHARS)
         table = csv.reader(text)
-        header = [name.strip().lower() for name in next(table, [])]
-        missing = [name for name in ("emotion", "pixels", "usage") if name not in header]
+        first = next(table, [])
+        header = [name.strip().lower() for name in first]
+        missing = [name for name in ("emotion", "pixels") if name not in header]
         if missing:
-            raise DataError(
-                f"{path} has no column {' or '.join(missing)}; its first row reads {','.join(header)!r:.80}"
-            )
-        columns = [header.index(name) for name in ("emotion", "pixels", "usage")]
+            raise DataError(f"{path} has no column {' or '.join(missing)}; its first row reads {','.join(first)!r:.80}")
+        columns = [header.index(name) for name in ("emotion", "pixels", "usage") if name in header]
         for cells in table:
+            if not cells:
+                continue  # editors and spreadsheets leave empty lines
             if len(cells) != len(header):
                 raise DataError(
                     f"{path}, line {table.line_num}: {len(cells)} columns where the header has {len(header)}"
                 )
-            emotion, pixels, usage = (cells[column] for column in columns)
-            yield table.line_num, emotion.strip(), pixels, usage.strip()
+            emotion, pixels, *usage = (cells[column] for column in columns)
+            yield table.line_num, emotion.strip(), pixels, usage[0].strip() if usage else SPLITS[0]
 
 
 def _label(text: str, where: str) -> int:

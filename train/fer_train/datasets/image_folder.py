@@ -128,6 +128,7 @@ def _read(source: Path, names: Iterable[str], read: Callable[[str], bytes], read
 def _classified(source: Path, names: Iterable[str], label_map: Mapping[str, str]) -> list[tuple[PurePosixPath, str]]:
     """Name and label of every picture that has a label, in the order of their names."""
     found: list[tuple[PurePosixPath, str]] = []
+    left_out = 0
     for path in sorted(map(PurePosixPath, names)):
         if any(part.startswith((".", "__MACOSX")) for part in path.parts) or path.name.lower() == "thumbs.db":
             continue
@@ -144,6 +145,10 @@ def _classified(source: Path, names: Iterable[str], label_map: Mapping[str, str]
             )
         if label:
             found.append((path, label))
+        else:
+            left_out += 1
+    if not found and left_out:
+        raise DataError(f"{source}: the label map leaves out every class that has pictures; keep at least two")
     if not found:
         raise DataError(f"{source} holds no pictures; train/<class>/*.jpg and test/<class>/*.jpg are needed")
     return found

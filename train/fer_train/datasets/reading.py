@@ -92,7 +92,9 @@ def read_label_map(path: Path) -> dict[str, str]:
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"label map {path} cannot be read ({error.strerror}); give the path of a TOML file") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"label map {path} cannot be read as TOML ({error})") from error
     for name, label in values.items():
         if not isinstance(label, str):
