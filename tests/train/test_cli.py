@@ -88,7 +88,8 @@ def test_a_taken_folder_and_an_absent_network_are_refused_before_the_data_is_rea
         (["--run", "file/a/b"], f"run folder file/a/b cannot be made ({tmp_path / 'file'} is a file); name another"),
         (
             ["--recipe", "mini", "--teacher", "a"],
-            "--teacher a is no .keras file and no run folder that holds best.keras",
+            "--teacher a is no .keras file, no model file, none of mini and plus, and no run folder that holds "
+            "best.keras",
         ),
         (
             ["--recipe", "mini_labels", "--teacher", "file"],

@@ -61,7 +61,11 @@ def test_a_run_or_a_file_that_is_given(runs: Path) -> None:
     [
         (recipe("plain"), {"teacher": Path("x")}, r"plain has no training\.teacher; leave --teacher out"),
         (recipe("later", start="tiny"), {"start": None}, r"recipe tiny as its start.* fer-train --recipe tiny --data"),
-        (pupil(), {"teacher": Path("runs/begun")}, r"--teacher runs/begun is no \.keras file and no run folder"),
+        (
+            pupil(),
+            {"teacher": Path("runs/begun")},
+            r"--teacher runs/begun is no \.keras file, no model file, .* no run",
+        ),
     ],
 )
 def test_what_is_missing_is_said(
@@ -117,7 +121,7 @@ def test_what_learned_other_classes_or_the_validation_pictures_is_not_built_on(
 
 def test_a_network_of_other_labels_is_refused_though_it_was_named(runs: Path) -> None:
     kin = Kin((*FER2013_LABELS[:6], "contempt"))
-    with pytest.raises(UsageError, match=r"--teacher .*new knows .*neutral where the data has .*contempt"):
+    with pytest.raises(UsageError, match=r"--teacher .*new/best\.keras knows .*neutral where the data has .*contempt"):
         find_networks(pupil(), {"teacher": runs / "new"}, kin)
 
 

@@ -247,7 +247,7 @@ def test_report_before_the_first_epoch(small: recipes.Recipe, made_data: Dataset
 
 def fer_train(folder: Path, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", "from fer_train.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-c", "from fer_train.cli import run; run()", *map(str, arguments)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
         env={**os.environ, "TF_NUM_INTRAOP_THREADS": "1"},
     )  # fmt: skip

@@ -20,9 +20,9 @@ from fer_train import recipe as recipes
 from fer_train.commands import duration, import_keras, load_data, load_of, require_extra, run_folder
 from fer_train.data_options import FILE, reading_of, reading_options
 from fer_train.datasets import Dataset
-from fer_train.datasets.splits import USAGE, parse_division
+from fer_train.datasets.splits import USAGE, divide, parse_division
 from fer_train.interruption import interruption
-from fer_train.networks import Kin, check_given, find_networks, to_train
+from fer_train.networks import Kin, check_given, find_networks, prepared, to_train
 from fer_train.runs import WEIGHTS, Run, check_free, create_run, open_run
 
 DEFAULT_RECIPE = "mini_xception"
@@ -116,6 +116,19 @@ def main(
         )  # fmt: skip
 
 
+def run() -> None:
+    """The command `fer-train` as a process of its own."""
+    try:
+        main()
+    except SystemExit as ended:
+        if ended.code == EXIT_INTERRUPTED:
+            # TensorFlow's threads that prepare the next batches wait for Python, and Python, as it ends, for them.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(EXIT_INTERRUPTED)
+        raise
+
+
 main.add_command(compare.command)
 main.add_command(search.command)
 main.add_command(inspection.command)
@@ -159,10 +172,13 @@ def _new(
     from fer_train.devices import use_devices
 
     use_devices(devices, batch_size=wanted.training.batch_size)
-    # A recipe whose network cannot be built must not leave a run folder behind.
-    models.build(**wanted.model, classes=len(data.labels), side=wanted.side)
+    # A recipe whose network cannot be built, or not with what it builds on, must not leave a run folder behind.
+    built = models.build(**wanted.model, classes=len(data.labels), side=wanted.side)
+    divided, training, _ = divide(data, division, seed)
+    converted = prepared(networks, wanted, built, divided.split(training).images)
     run = create_run(
-        place(), wanted, data, seed=seed, division=division, threads=threads or os.cpu_count(), networks=networks
+        place(), wanted, data, seed=seed, division=division, threads=threads or os.cpu_count(), networks=networks,
+        converted=converted,
     )  # fmt: skip
     with run.locked():
         _train(run, run.divided(data))

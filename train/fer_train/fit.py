@@ -87,7 +87,9 @@ def fit(
         model.optimizer.build(model.trainable_variables)
         models.restore(model, checkpoint)
     elif training.start:
-        models.start(model, run.folder / START)
+        known = run.start_labels()
+        columns = [known.index(label) if label in known else None for label in data.labels]
+        models.start(model, run.folder / START, columns if known != data.labels else None)
     done = int(model.optimizer.iterations) // len(batches)
     if done < training.epochs:
         model.fit(

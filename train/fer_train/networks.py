@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fer_edge.contract.errors import UsageError
+from fer_edge.contract.shipped import SHIPPED, shipped_model
 from fer_train import recipe as recipes
 from fer_train.datasets.splits import USAGE
 from fer_train.recipe import Recipe
-from fer_train.runs import LAST, RUNS, WEIGHTS, Run, open_run
+from fer_train.runs import LAST, RUNS, WEIGHTS, Run, labels_of, open_run
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +55,28 @@ def find_networks(recipe: Recipe, given: dict[str, Path | None], kin: Kin) -> di
 
     Args:
         recipe: whose training may have a `teacher` and a `start`, both names of recipes.
-        given: by these two keys a run folder, of which the best weights count, or a `.keras` file; None
-            means the newest run of the recipe that is named that came to its end and suits.
+        given: by these two keys a run folder, of which the best weights count, a `.keras` file, a model file or
+            the name of a shipped one; None means the newest run of the recipe that is named that came to its end
+            and suits, or else the shipped model of that name.
         kin: of the new run.
 
     Raises:
-        UsageError: there is none, one was given where the recipe wants none, or one that knows other labels.
+        UsageError: there is none, one was given where the recipe wants none, or one that knows other labels, which
+            is no hindrance for what a training begins with.
+        ModelFileError: a model file is damaged or does not say what it is made of.
     """
     check_given(recipe, given)
     wanted = {role: getattr(recipe.training, role) for role in given}
-    return {
-        role: _named(role, path, kin) if path else _newest(recipe.name, role, wanted[role], kin)
+    found = {
+        role: _weights(role, path) if path else _newest(recipe.name, role, wanted[role], kin)
         for role, path in given.items()
         if wanted[role]
     }
+    for role, weights in found.items():
+        # Classes that a start does not know are learned; a mean with it, or a lesson from it, needs all of them.
+        if role == "teacher" or recipe.training.start_share:
+            _require_labels(role, weights, kin.labels)
+    return found
 
 
 def check_given(recipe: Recipe, given: dict[str, Path | None]) -> None:
@@ -77,6 +94,51 @@ def check_given(recipe: Recipe, given: dict[str, Path | None]) -> None:
             )
 
 
+def prepared(
+    networks: Mapping[str, Path], recipe: Recipe, built: keras.Model, images: NDArray[np.uint8]
+) -> dict[str, keras.Model]:
+    """Refuse, before there is a run folder, what the training could not use; return the networks of model files.
+
+    Args:
+        networks: of `find_networks`.
+        recipe: of the new run.
+        built: its network, untrained.
+        images: uint8, (n, side, side), of its training split.
+
+    Raises:
+        UsageError: a start is of another architecture, or a teacher of other pictures or classes.
+        DataError, ModelFileError: a file is damaged.
+    """
+    from fer_train import model_files, models
+
+    converted = {}
+    for role, path in networks.items():
+        if path.suffix == model_files.SUFFIX:
+            found = converted[role] = model_files.to_keras(path, images)
+        else:
+            found = models.load_as_trained(path)
+        if role == "teacher":
+            alike = (found.input_shape, found.output_shape) == (built.input_shape, built.output_shape)
+        else:
+            alike = _body(found) == _body(built) and (
+                labels_of(path) is not None or found.output_shape == built.output_shape
+            )
+        if not alike:
+            kind = "a network of other classes or another size" if role == "teacher" else "of another architecture"
+            raise UsageError(
+                f"--{role} {path} is {kind} than recipe {recipe.name}; name one that is alike, or set the recipe's "
+                "own [model]"
+            )
+    return converted
+
+
+def _body(network: keras.Model) -> list[tuple[int, ...]]:
+    """Shapes of all weights; those of the last layer, which has one output a class, without that."""
+    layers = [layer for layer in network.layers if layer.weights]
+    shapes = [tuple(weight.shape) for layer in layers[:-1] for weight in layer.weights]
+    return [*shapes, *(tuple(weight.shape[:-1]) for weight in layers[-1].weights)]
+
+
 def to_train(recipe: Recipe, given: dict[str, Path | None], kin: Kin) -> tuple[str, Path | None] | None:
     """The first recipe that has to be trained before this one, and its run to continue if there is one.
 
@@ -88,32 +150,37 @@ def to_train(recipe: Recipe, given: dict[str, Path | None], kin: Kin) -> tuple[s
         if not name or path:
             continue
         runs = _runs_of(name, kin)
-        if not any(_complete(run) for run in runs):
+        if name not in SHIPPED and not any(_complete(run) for run in runs):
             return name, runs[-1].folder if runs else None
     return None
 
 
 def _weights(role: str, path: Path) -> Path:
+    if str(path) in SHIPPED and not path.exists():
+        return shipped_model(str(path))
     weights = path / WEIGHTS if path.is_dir() else path
     if not weights.is_file():
-        raise UsageError(f"--{role} {path} is no .keras file and no run folder that holds {WEIGHTS}")
+        raise UsageError(
+            f"--{role} {path} is no .keras file, no model file, none of {' and '.join(SHIPPED)}, and no run folder "
+            f"that holds {WEIGHTS}"
+        )
+    labels_of(weights)
     return weights
 
 
-def _named(role: str, path: Path, kin: Kin) -> Path:
-    weights = _weights(role, path)
-    if (weights.parent / "run.json").is_file():
-        labels = open_run(weights.parent).labels
-        if labels != kin.labels:
-            raise UsageError(
-                f"--{role} {path} knows {', '.join(labels)} where the data has {', '.join(kin.labels)}; name one that "
-                "was trained on the same labels"
-            )
-    return weights
+def _require_labels(role: str, weights: Path, wanted: tuple[str, ...]) -> None:
+    labels = labels_of(weights)
+    if labels and labels != wanted:
+        raise UsageError(
+            f"--{role} {weights} knows {', '.join(labels)} where the data has {', '.join(wanted)}; name one that was "
+            "trained on the same labels"
+        )
 
 
 def _newest(recipe: str, role: str, wanted: str, kin: Kin) -> Path:
     found = [run for run in _runs_of(wanted, kin) if _complete(run)]
+    if not found and wanted in SHIPPED:
+        return shipped_model(wanted)
     if not found:
         train = shlex.join(["fer-train", "--recipe", wanted])
         raise UsageError(

@@ -19,13 +19,17 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fer_edge.contract.errors import DataError, UsageError
 from fer_edge.contract.files import replacing, sha256_of, write_text
+from fer_train import model_files
 from fer_train.datasets import Dataset, Reading, copies, divide, load
 from fer_train.datasets.splits import USAGE
 from fer_train.recipe import Recipe, from_dict
+
+if TYPE_CHECKING:
+    import keras
 
 HISTORY = ("epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 RUNS = Path("runs")
@@ -80,6 +84,10 @@ class Run:
         wanted = {"share": share, "training_sha256": facts["data_sha256"][self.training_split]}
         earlier = [facts[role].get("set_aside") for role in ("teacher", "start") if role in facts]
         return wanted if share and all(one == wanted for one in earlier) else None
+
+    def start_labels(self) -> tuple[str, ...]:
+        """What the outputs of the network that the run begins with mean; the run's own where nobody knows."""
+        return tuple(self.facts().get("start", {}).get("labels") or self.labels)
 
     def history(self) -> list[dict[str, float]]:
         """The rows of `history.csv` so far."""
@@ -191,8 +199,13 @@ def create_run(
     division: str = USAGE,
     threads: int | None = None,
     networks: Mapping[str, Path] = MappingProxyType({}),
+    converted: Mapping[str, keras.Model] = MappingProxyType({}),
 ) -> Run:
     """Make a new run folder for `data` as it was loaded, with a copy of each of the `networks` it builds on.
+
+    Args:
+        networks: by role, `.keras` files and model files.
+        converted: by role, the networks of those that are model files (`fer_train.model_files`).
 
     Raises:
         UsageError: the folder already holds a run or cannot be made, or `division` is unknown.
@@ -225,15 +238,35 @@ def create_run(
         for role, weights in networks.items():
             # A copy of its own: the run it comes from may go on, or go.
             copy = folder / f"{role}.keras"
-            with replacing(copy) as temporary:
-                shutil.copyfile(weights, temporary)
-            begun = weights.parent / "run.json"
-            aside = open_run(weights.parent).set_aside() if begun.is_file() else None
-            facts[role] = {"weights": str(weights), "sha256": sha256_of(copy), "set_aside": aside}
+            with replacing(copy, suffix=".keras") as temporary:
+                if role in converted:
+                    converted[role].save(temporary)
+                else:
+                    shutil.copyfile(weights, temporary)
+            in_run = weights.suffix == ".keras" and (weights.parent / "run.json").is_file()
+            aside = open_run(weights.parent).set_aside() if in_run else None
+            known = labels_of(weights)
+            facts[role] = {
+                "weights": str(weights),
+                "sha256": sha256_of(copy),
+                "labels": list(known) if known else None,
+                "set_aside": aside,
+            }
         write_text(folder / "run.json", json.dumps(facts, indent=2) + "\n")
     except OSError as error:
         raise UsageError(f"run folder {folder} cannot be made ({error.strerror}); name another") from error
     return open_run(folder)
+
+
+def labels_of(weights: Path) -> tuple[str, ...] | None:
+    """What the outputs of the network in a file mean; None for a `.keras` file on its own, which does not say.
+
+    Raises:
+        ModelFileError: it is a model file that is damaged or does not say what it is made of.
+    """
+    if weights.suffix == model_files.SUFFIX:
+        return model_files.read(weights).labels
+    return open_run(weights.parent).labels if (weights.parent / "run.json").is_file() else None
 
 
 def open_run(folder: Path) -> Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,14 +98,29 @@ def restore(model: keras.Model, path: Path) -> None:
         model.load_weights(path)
 
 
-def start(model: keras.Model, path: Path) -> None:
+def start(model: keras.Model, path: Path, columns: Sequence[int | None] | None = None) -> None:
     """Set the weights of `model` to those of the network in a `.keras` file.
+
+    Args:
+        model: of the same architecture.
+        path: the file.
+        columns: for each output of `model` the one of the other network that means the same, None where it has none
+            and the last layer's weights stay as they are; left out where both have the same outputs.
 
     Raises:
         DataError: the file is missing, damaged, or of another network.
     """
     with _damage_named(path):
-        model.set_weights(keras.saving.load_model(path, compile=False).get_weights())
+        given = keras.saving.load_model(path, compile=False).get_weights()
+        if columns is not None:
+            known = [number for number, column in enumerate(columns) if column is not None]
+            taken = [column for column in columns if column is not None]
+            last = next(len(layer.weights) for layer in reversed(model.layers) if layer.weights)
+            for place in range(len(given) - last, len(given)):
+                fresh = model.get_weights()[place]
+                fresh[..., known] = given[place][..., taken]
+                given[place] = fresh
+        model.set_weights(given)
 
 
 @contextlib.contextmanager
