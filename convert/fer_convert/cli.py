@@ -218,7 +218,10 @@ def _convert(converter: Converter, kind: str) -> Conversion:
 def _write(converter: Converter, done: list[Conversion], paths: list[Path], max_drop: float) -> None:
     from fer_convert.report import write_page
 
-    report, page = paths[0].with_name(REPORT), paths[0].with_name(PAGE)
+    report = paths[0].with_name(REPORT)
+    kinds = [conversion.kind for conversion in done]
+    # The page of the int8 file, which is looked at, stays when another kind is made later.
+    page = report.with_name(PAGE if "int8" in kinds else f"{report.stem}-{'-'.join(kinds)}.html")
     previous = _previous(report)
     found = {
         conversion.kind: {"file": path.name, **conversion.report()}

@@ -41,10 +41,12 @@ def test_the_page_says_what_the_json_says_and_compares_with_the_one_before(run: 
     again = (run / "conversion.html").read_text()
     assert re.search(r'<th scope="row">int8</th>(<td>[^<]*</td>){6}<td>yes</td>', again), "the same network as before"
     assert "<h2>float32: accuracy</h2>" not in again
+    assert f"{run / 'conversion-float32.html'}: the same to look at" in convert(run, "--float32")
+    assert (run / "conversion.html").read_text() == again, "the int8 file's page is still there"
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"int8": 3}', '{"int8": {"comparison": {}}}'])
 def test_a_damaged_report_of_before_is_no_hindrance(run: Path, content: str) -> None:
     (run / "conversion.json").write_text(content)
     convert(run, "--float32")
-    assert "There was none of this kind" in (run / "conversion.html").read_text()
+    assert "There was none of this kind" in (run / "conversion-float32.html").read_text()
