@@ -51,7 +51,8 @@ def text(browser: Any, selector: str) -> str:
 
 
 def state(browser: Any) -> str:
-    return str(browser.execute_script("return document.getElementById('state').dataset.state"))
+    """What the page says of its connection; empty on another page, such as the one that a click is about to leave."""
+    return str(browser.execute_script("return document.getElementById('state')?.dataset.state ?? ''"))
 
 
 def seq(browser: Any) -> str:
@@ -59,6 +60,7 @@ def seq(browser: Any) -> str:
     return str(
         browser.execute_script(
             "const c = document.getElementById('picture');"
+            "if (!c) return '';"
             "const d = c.getContext('2d').getImageData(0, c.height >> 1, c.width, 2).data;"
             "let sum = 0, any = 0;"
             "for (let i = 0; i < d.length; i += 7) { sum = (sum * 31 + d[i]) % 1000000007; any |= d[i]; }"
