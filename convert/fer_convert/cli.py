@@ -74,7 +74,7 @@ def main(
     """Convert MODEL, a run folder of fer-train or a .keras file, to a TFLite model file.
 
     MODEL is by default the newest run in runs/. The finished file is compared with the float network
-    picture by picture; conversion.json beside it says all that was found, conversion.html shows it.
+    picture by picture; conversion.json beside it says all that was found, a page of HTML shows it.
 
     \b
     fer-convert runs/mini-1 --int8

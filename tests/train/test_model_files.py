@@ -17,7 +17,8 @@ from fer_train import model_files
 from fer_train import recipe as recipes
 from fer_train.cli import main
 from fer_train.datasets import Dataset
-from fer_train.networks import Kin, find_networks, to_train
+from fer_train.networks import Kin, find_networks, learned_before, to_train
+from fer_train.runs import labels_of
 
 ADAPT = recipes.load("adapt")
 NOTHING = {"start": None, "teacher": None}
@@ -56,6 +57,17 @@ def test_a_model_file_without_a_recipe_is_refused(tmp_path: Path) -> None:
         find_networks(ADAPT, {"start": path, "teacher": None}, Kin(FER2013_LABELS))
 
 
+def test_a_division_of_what_a_model_has_learned_is_said(made_data: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "mine.int8.tflite"
+    whole = model_file.read(shipped_model())
+    sums = {name: split.sha256() for name, split in made_data.splits.items()}
+    dataclasses.replace(whole, facts={**whole.facts, "data_sha256": sums}).write(path)
+    assert "--split stratified:0.2 validates on" in learned_before(path, made_data, "stratified:0.2")
+    assert learned_before(path, made_data, "usage") == ""
+    assert learned_before(shipped_model(), made_data, "stratified:0.2") == ""
+    assert learned_before(tmp_path / "best.keras", made_data, "stratified:0.2") == ""
+
+
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_network_goes_on_where_it_stands(name: str, pictures: np.ndarray) -> None:
@@ -88,6 +100,7 @@ def test_weights_in_a_wrong_place_are_noticed(tmp_path: Path, pictures: np.ndarr
         dataclasses.replace(whole, facts={**whole.facts, "recipe": recipe}).write(path)
         with pytest.raises(ModelFileError, match=sentence):
             model_files.to_keras(path, pictures)
+    whole = dataclasses.replace(whole, facts={**whole.facts, "temperature": 1.0})
     golden = dataclasses.replace(whole.golden, probabilities=whole.golden.probabilities[:, ::-1].copy())
     dataclasses.replace(whole, golden=golden).write(path)
     with pytest.raises(ModelFileError, match=r"golden outputs are off by 0\.\d+"):
@@ -105,9 +118,17 @@ def test_another_architecture_is_refused_before_there_is_a_run_folder(
     monkeypatch.chdir(tmp_path)
     data = write_csv(csv_rows)
     models.build("mini_xception", filters=[4], classes=7).save(tmp_path / "other.keras")
+    models.build(**ADAPT.model, classes=3).save(tmp_path / "three.keras")
     (tmp_path / "damaged.keras").write_bytes(b"PK")
+    Path("taught.toml").write_text(
+        '[model]\narchitecture = "mini_xception"\n[training]\nepochs = 1\nteacher = "any"\nteacher_share = 0.5\n'
+    )
+    done = CliRunner().invoke(main, ["--recipe", "taught.toml", "--data", str(data), "--teacher", "three.keras"])
+    assert done.exit_code == 2 and "is a network of other classes or another size than recipe taught" in done.output
+    assert not Path("runs").exists()
     for given, code, sentence in (
         ("other.keras", 2, "--start other.keras is of another architecture than recipe adapt"),
+        ("three.keras", 2, "three.keras has 3 outputs and does not say which classes they are"),
         ("plus", 2, r"plus.int8.tflite is of another architecture than recipe adapt"),
         ("damaged.keras", 1, "damaged.keras cannot be read as a Keras model"),
     ):
@@ -140,6 +161,9 @@ def test_the_shipped_model_learns_classes_of_ones_own(
     facts = json.loads((run / "run.json").read_text())
     assert facts["start"]["labels"] == list(FER2013_LABELS) and facts["start"]["set_aside"] is None
     assert facts["labels"] == ["happy", "asleep"]
+    # What it began with lies in its folder and knows other classes than the run.
+    assert labels_of(run / "best.keras") == ("happy", "asleep") and labels_of(run / "start.keras") is None
+    assert f"start: {shipped_model()}" in done.output
     start, last = (keras.saving.load_model(run / name, compile=False) for name in ("start.keras", "last.keras"))
     assert start.output_shape == (None, 7) and last.output_shape == (None, 2)
     dense = [layer.get_weights()[0] for layer in (start.layers[-2], last.layers[-2])]

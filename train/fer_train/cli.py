@@ -22,7 +22,7 @@ from fer_train.data_options import FILE, reading_of, reading_options
 from fer_train.datasets import Dataset
 from fer_train.datasets.splits import USAGE, divide, parse_division
 from fer_train.interruption import interruption
-from fer_train.networks import Kin, check_given, find_networks, prepared, to_train
+from fer_train.networks import Kin, check_given, find_networks, learned_before, prepared, to_train
 from fer_train.runs import WEIGHTS, Run, check_free, create_run, open_run
 
 DEFAULT_RECIPE = "mini_xception"
@@ -167,6 +167,8 @@ def _new(
                 division=division, threads=threads, devices=devices, given=dict.fromkeys(given), chain=True,
             )  # fmt: skip
     networks = find_networks(wanted, given, kin)
+    for role, path in networks.items():
+        click.echo(f"{role}: {path}{learned_before(path, data, division)}")
     import_keras(threads)
     from fer_train import models
     from fer_train.devices import use_devices

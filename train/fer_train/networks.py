@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from fer_edge.contract.errors import UsageError
 from fer_edge.contract.shipped import SHIPPED, shipped_model
+from fer_train import model_files
 from fer_train import recipe as recipes
+from fer_train.datasets import Dataset
 from fer_train.datasets.splits import USAGE
 from fer_train.recipe import Recipe
 from fer_train.runs import LAST, RUNS, WEIGHTS, Run, labels_of, open_run
@@ -94,6 +96,16 @@ def check_given(recipe: Recipe, given: dict[str, Path | None]) -> None:
             )
 
 
+def learned_before(path: Path, data: Dataset, division: str) -> str:
+    """What has to be said of a model file that has learned the data before it is divided anew; mostly nothing."""
+    if path.suffix != model_files.SUFFIX or division == USAGE:
+        return ""
+    learned = model_files.read(path).facts.get("data_sha256")
+    if not isinstance(learned, dict) or not {split.sha256() for split in data.splits.values()} & {*learned.values()}:
+        return ""
+    return f"; it has learned pictures that --split {division} validates on, whose figures flatter"
+
+
 def prepared(
     networks: Mapping[str, Path], recipe: Recipe, built: keras.Model, images: NDArray[np.uint8]
 ) -> dict[str, keras.Model]:
@@ -109,7 +121,7 @@ def prepared(
         UsageError: a start is of another architecture, or a teacher of other pictures or classes.
         DataError, ModelFileError: a file is damaged.
     """
-    from fer_train import model_files, models
+    from fer_train import models
 
     converted = {}
     for role, path in networks.items():
@@ -120,8 +132,16 @@ def prepared(
         if role == "teacher":
             alike = (found.input_shape, found.output_shape) == (built.input_shape, built.output_shape)
         else:
-            alike = _body(found) == _body(built) and (
-                labels_of(path) is not None or found.output_shape == built.output_shape
+            alike = _body(found) == _body(built)
+        known = labels_of(path)
+        if (
+            alike
+            and found.output_shape != built.output_shape
+            and (known is None or len(known) != found.output_shape[1])
+        ):
+            raise UsageError(
+                f"--{role} {path} has {found.output_shape[1]} outputs and does not say which classes they are; name "
+                "the run folder or the model file that it belongs to"
             )
         if not alike:
             kind = "a network of other classes or another size" if role == "teacher" else "of another architecture"

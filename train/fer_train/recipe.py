@@ -40,8 +40,8 @@ class Training:
         teacher_views: so many epochs of views the teacher answers, each with the mean of its answers to the view
             and its mirror image; later epochs see the same views and answers again, mirrored in every other
             round, which costs no more of the teacher's time. 0: it answers every view as it stands.
-        start: recipe of the network whose weights a run begins with, the newest run of it or the shipped model of that
-            name, or "" for random ones.
+        start: recipe of the network whose weights a run begins with, the newest run of it on such data or the shipped
+            model of that name, or "" for random ones.
         start_share: share of these weights in the network that a run ends with: the mean of them and of those after
             the last epoch, weighted by this (Wortsman et al. 2022, arXiv:2109.01903). 0 takes the best epoch.
         hold_out: share of the training pictures that is left aside; fer-convert fits the temperature on it, if it

@@ -243,7 +243,7 @@ def create_run(
                     converted[role].save(temporary)
                 else:
                     shutil.copyfile(weights, temporary)
-            in_run = weights.suffix == ".keras" and (weights.parent / "run.json").is_file()
+            in_run = weights.name in (WEIGHTS, LAST) and (weights.parent / "run.json").is_file()
             aside = open_run(weights.parent).set_aside() if in_run else None
             known = labels_of(weights)
             facts[role] = {
@@ -266,7 +266,9 @@ def labels_of(weights: Path) -> tuple[str, ...] | None:
     """
     if weights.suffix == model_files.SUFFIX:
         return model_files.read(weights).labels
-    return open_run(weights.parent).labels if (weights.parent / "run.json").is_file() else None
+    # Its teacher and its start lie there, too, and may know other classes.
+    in_run = weights.name in (WEIGHTS, LAST) and (weights.parent / "run.json").is_file()
+    return open_run(weights.parent).labels if in_run else None
 
 
 def open_run(folder: Path) -> Run:

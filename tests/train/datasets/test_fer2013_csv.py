@@ -89,11 +89,14 @@ def test_a_missing_column_is_named(column: str, write_csv: WriteCsv) -> None:
 def test_a_table_without_usage_is_all_there_is_to_divide(write_csv: WriteCsv) -> None:
     data = load(write_csv(["emotion,pixels", *(f"{i % 2},{FLAT}" for i in range(4))]))
     assert {name: len(split) for name, split in data.splits.items()} == {"Training": 4}
+    # A column more may be Usage under another name.
+    with pytest.raises(DataError, match="has no column usage; its first row reads 'emotion,pixels,split'"):
+        load(write_csv(["emotion,pixels,split", f"0,{FLAT},PublicTest"]))
 
 
 def test_empty_lines_are_passed_over(write_csv: WriteCsv) -> None:
-    path = write_csv(["emotion,pixels,Usage", "", f"3,{FLAT},Training", "", f"7,{FLAT},Training", ""])
-    with pytest.raises(DataError, match=r"line 5: class '7'"):
+    path = write_csv(["", "emotion,pixels,Usage", "", f"3,{FLAT},Training", ",,", f"7,{FLAT},Training", ""])
+    with pytest.raises(DataError, match=r"line 6: class '7'"):
         load(path)
     path.write_text(path.read_text().replace("\n7,", "\n6,"))
     assert load(path).split("Training").labels.tolist() == [3, 6]

@@ -68,14 +68,16 @@ def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
         text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")  # type: ignore[type-var]
         csv.field_size_limit(MAX_ROW_CHARS)
         table = csv.reader(text)
-        first = next(table, [])
+        first = next((cells for cells in table if any(cells)), [])
         header = [name.strip().lower() for name in first]
-        missing = [name for name in ("emotion", "pixels") if name not in header]
+        # With a column more, which may be Usage under another name, nobody can say that all of it is Training.
+        needed = ("emotion", "pixels") if len(header) <= 2 else ("emotion", "pixels", "usage")
+        missing = [name for name in needed if name not in header]
         if missing:
             raise DataError(f"{path} has no column {' or '.join(missing)}; its first row reads {','.join(first)!r:.80}")
         columns = [header.index(name) for name in ("emotion", "pixels", "usage") if name in header]
         for cells in table:
-            if not cells:
+            if not any(cells):
                 continue  # editors and spreadsheets leave empty lines
             if len(cells) != len(header):
                 raise DataError(
