@@ -271,7 +271,7 @@ def table(content: dict[str, Any]) -> str:
             if figures:
                 shares = f"{100 * figures['before']:.2f} -> {100 * figures['after']:.2f} %"
                 lines.append(f"  roll correction, pictures {title}: {shares}, {_change(figures)}")
-        if entry["roll"] and (seen := entry["roll"].get("seen")):
+        if entry["roll"] and (seen := entry["roll"]["seen"]):
             told = f"{seen['slope']:.2f} of it (correlation {seen['correlation']:.2f})"
             lines.append(f"  of the roll of turned pictures the eyes tell    {told}")
     return "\n".join(lines)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +68,14 @@ def _headline(folder: Path) -> str:
         for entry in accuracy["results"]
         if (model := accuracy["models"][entry["model"]])["quantization"] == "int8"
     ]
-    compared, *elsewhere = _peers_results(folder)
-    for clip, (peer, *ours) in compared.sides.items():
+    peers, *elsewhere = _peers_results(folder)
+    for clip, (peer, *ours) in _sides(peers).items():
         best = max(ours, key=lambda side: side["frames_per_s"])
         fresh, old = best["process"], peer["process"]
         others = [
-            f"{side['times_peer']['p50']:.0f} on {other.machine}"
+            f"{side['times_peer']['p50']:.0f} on {_machine(other)}"
             for other in elsewhere
-            for side in other.sides.get(clip, ())
+            for side in _sides(other).get(clip, ())
             if side["side"] == best["side"]
         ]
         aside = f" ({', '.join(others)})" if others else ""
@@ -213,30 +212,21 @@ def _pipeline(folder: Path) -> str:
     return _table("ours", heads, rows) + _footer(contents, about)
 
 
-@dataclass(frozen=True, slots=True)
-class _Compared:
-    """A result of `fer-bench peers`: the sides of each clip by its name, the peer first."""
-
-    content: dict[str, Any]
-    machine: str
-    sides: dict[str, list[dict[str, Any]]]
-
-
-def _peers_results(folder: Path) -> list[_Compared]:
+def _peers_results(folder: Path) -> list[dict[str, Any]]:
     """`peers.json`, and after it what was measured on other machines, `peers-NAME.json`."""
-    found = []
-    for path in (folder / "peers.json", *sorted(folder.glob("peers-*.json"))):
-        content = results.read(path)
-        sides = {content["data"]["clips"][one["clip"]]["file"]: one["sides"] for one in content["comparisons"]}
-        found.append(_Compared(content, content["machine"]["board"] or content["machine"]["cpu"], sides))
-    return found
+    return [results.read(path) for path in (folder / "peers.json", *sorted(folder.glob("peers-*.json")))]
+
+
+def _sides(content: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """What was compared on each clip of a result of `fer-bench peers`, the peer first."""
+    return {content["data"]["clips"][one["clip"]]["file"]: one["sides"] for one in content["comparisons"]}
 
 
 def _peers(folder: Path) -> str:
     first, *elsewhere = _peers_results(folder)
     heads: list[str] = []
     rows = []
-    for clip, sides in first.sides.items():
+    for clip, sides in _sides(first).items():
         names = [side["side"] for side in sides]
         heads = [f"{name} (ours)" if number else f"{name} (the peer)" for number, name in enumerate(names)]
         fresh = [side["process"] for side in sides]
@@ -245,23 +235,20 @@ def _peers(folder: Path) -> str:
             (f"{clip}: times the peer (range)", [_times(side["times_peer"]) for side in sides]),
         ]
         for other in elsewhere:
-            there = {side["side"]: side for side in other.sides.get(clip, ())}
+            by_name = {side["side"]: side for side in _sides(other).get(clip, ())}
+            there = [by_name.get(name) for name in names]
+            rates = [f"{side['frames_per_s']:.0f}" if side else "" for side in there]
+            times = [_times(side["times_peer"]) if side else "" for side in there]
             rows += [
-                (
-                    f"{clip}: {title} on {other.machine}",
-                    [cell(there[name]) if name in there else "" for name in names],
-                )
-                for title, cell in (
-                    ("frames/s", lambda side: f"{side['frames_per_s']:.0f}"),
-                    ("times the peer", lambda side: _times(side["times_peer"])),
-                )
+                (f"{clip}: frames/s on {_machine(other)}", rates),
+                (f"{clip}: times the peer on {_machine(other)}", times),
             ]
         rows += [
             (f"{clip}: first result, s", [f"{run['first_event_ms'] / 1e3:.2f}" for run in fresh]),
             (f"{clip}: peak memory, MB", [f"{run['peak_memory_mb']:.0f}" for run in fresh]),
         ]
     about = "the same frames in the same run, in turn, each side with its own defaults"
-    return _table("", heads, rows) + _footer([one.content for one in (first, *elsewhere)], about)
+    return _table("", heads, rows) + _footer([first, *elsewhere], about)
 
 
 def _smoothing(folder: Path) -> str:
@@ -337,15 +324,19 @@ def _footer(contents: list[dict[str, Any]], about: str) -> str:
     """Where the figures come from, in one line below a table."""
     sources = []
     for content in contents:
-        machine, versions = content["machine"], content["versions"]
+        versions = content["versions"]
         runtime = next((f"{p} {versions[p]}" for p in ("ai-edge-litert", "tflite-runtime") if p in versions), "")
         source = (
-            f"measured {content['date'][:10]} on {machine['board'] or machine['cpu']}, {machine['cores']} cores, "
-            f"{machine['architecture']}, Python {versions['python']}, OpenCV {versions['opencv']}, {runtime}"
+            f"measured {content['date'][:10]} on {_machine(content)}, {content['machine']['cores']} cores, "
+            f"{content['machine']['architecture']}, Python {versions['python']}, OpenCV {versions['opencv']}, {runtime}"
         )
         if source not in sources:
             sources.append(source)
     return f"\n\n<sub>{about}; {'; '.join(sources)}</sub>"
+
+
+def _machine(content: dict[str, Any]) -> str:
+    return str(content["machine"]["board"] or content["machine"]["cpu"])
 
 
 def _load(contents: list[dict[str, Any]]) -> str:

@@ -13,7 +13,7 @@ from fer_edge.contract.errors import ModelFileError, UsageError
 from fer_edge.contract.files import sha256_of
 from fer_train.datasets import SPLITS, Dataset, Split, load
 from fer_train.datasets.splits import hold_out
-from fer_train.runs import LAST, RUNS, WEIGHTS, Run, open_run
+from fer_train.runs import LAST, RUNS, WEIGHTS, Run, open_run, run_of
 
 if TYPE_CHECKING:
     import keras
@@ -126,9 +126,7 @@ def find(model: Path | None) -> Source:
         weights = model
     else:
         raise UsageError(f"{model} does not exist; name a run folder of fer-train or a .keras file")
-    # Its teacher and its start lie there, too, and are not what its recipe made.
-    in_run = weights.name in (WEIGHTS, LAST) and (weights.parent / "run.json").is_file()
-    return Source(weights, open_run(weights.parent) if in_run else None)
+    return Source(weights, run_of(weights))
 
 
 def _no_epoch(run: Path) -> UsageError:

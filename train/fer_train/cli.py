@@ -176,8 +176,10 @@ def _new(
     use_devices(devices, batch_size=wanted.training.batch_size)
     # A recipe whose network cannot be built, or not with what it builds on, must not leave a run folder behind.
     built = models.build(**wanted.model, classes=len(data.labels), side=wanted.side)
-    divided, training, _ = divide(data, division, seed)
-    converted = prepared(networks, wanted, built, divided.split(training).images)
+    converted = {}
+    if networks:
+        divided, training, _ = divide(data, division, seed)
+        converted = prepared(networks, wanted, built, divided.split(training).images)
     run = create_run(
         place(), wanted, data, seed=seed, division=division, threads=threads or os.cpu_count(), networks=networks,
         converted=converted,

@@ -8,24 +8,23 @@ network stands instead of normalizing it away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.contract import model_file
 from fer_edge.contract.errors import ModelFileError, UsageError
-from fer_edge.contract.model_file import ModelFile
+from fer_edge.contract.model_file import GOLDEN_TOLERANCE_STEPS, ModelFile
 
 if TYPE_CHECKING:
     import keras
 
 SUFFIX = ".tflite"
 
-TOLERANCE = 40 / 256
+TOLERANCE = GOLDEN_TOLERANCE_STEPS / 256
 """Largest difference of a probability from the file's golden outputs. The network computes in float what the file
 computes in int8; weights in a wrong place are far off."""
 
@@ -33,21 +32,9 @@ PICTURES = 1024
 """As many training pictures tell mean and variance of each normalization."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Weighted:
-    """An operator with weights, as both kinds of graphs know it.
-
-    Attributes:
-        place: a hash of its kind, shape and strides, and of the places of those that its input is made of.
-        kernel: float32, in the layout of Keras; None in a network without weights yet.
-        bias: float32, (outputs,).
-        layer: the layer of Keras.
-    """
-
-    place: int
-    kernel: NDArray[np.float32] | None = None
-    bias: NDArray[np.float32] | None = None
-    layer: Any = None
+_Found = TypeVar("_Found")
+_Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Kernel of an operator, in the layout of Keras, and its bias (outputs,)."""
 
 
 def to_keras(path: Path, images: NDArray[np.uint8]) -> keras.Model:
@@ -102,7 +89,7 @@ def read(path: Path) -> ModelFile:
     return file
 
 
-def _fill(network: keras.Model, found: dict[int, _Weighted]) -> None:
+def _fill(network: keras.Model, found: dict[int, _Weights]) -> None:
     """Give every layer the kernel of the operator in its place, and its bias or its normalization the bias.
 
     Raises:
@@ -116,20 +103,20 @@ def _fill(network: keras.Model, found: dict[int, _Weighted]) -> None:
     behind = {
         _origin(layer.input): layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)
     }
-    for place, one in wanted.items():
-        kernel, bias = found[place].kernel, found[place].bias
-        normalization = behind.pop(one.layer, None)
+    for place, layer in wanted.items():
+        kernel, bias = found[place]
+        normalization = behind.pop(layer, None)
         if normalization is not None:
-            one.layer.set_weights([kernel, np.zeros_like(bias)][: len(one.layer.weights)])
+            layer.set_weights([kernel, np.zeros_like(bias)][: len(layer.weights)])
             # Without effect but for the bias, until `_normalize` knows the pictures.
             ones = np.ones_like(bias)
             normalization.set_weights([ones, bias, np.zeros_like(bias), ones - np.float32(normalization.epsilon)])
-        elif one.layer.use_bias:
-            one.layer.set_weights([kernel, bias])
-        elif bias is None or not bias.any():
-            one.layer.set_weights([kernel])
+        elif layer.use_bias:
+            layer.set_weights([kernel, bias])
+        elif not bias.any():
+            layer.set_weights([kernel])
         else:
-            raise LookupError(f"layer {one.layer.name} has no bias")
+            raise LookupError(f"layer {layer.name} has no bias")
     if behind:
         raise LookupError(f"{len(behind)} normalizations follow no weights")
 
@@ -202,15 +189,21 @@ def _shares(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return shares
 
 
-def _layers_of(network: keras.Model) -> dict[int, _Weighted]:
-    """The layers with a kernel, by their place in the network."""
+def _layers_of(network: keras.Model) -> dict[int, Any]:
+    """The layers with a kernel, by their place in the network.
+
+    Raises:
+        LookupError: two of them have the same place.
+    """
     import keras
 
     places: dict[Any, int] = {}
 
-    def sources(tensor: Any) -> Iterable[Any]:
+    def sources(tensor: Any) -> list[int]:
         operation = _origin(tensor)
-        return [operation] if operation in places else _inputs_of(operation, sources)
+        if operation in places:
+            return [places[operation]]
+        return [place for node in operation._inbound_nodes[:1] for one in node.input_tensors for place in sources(one)]
 
     for operation in network.operations:
         if isinstance(operation, keras.layers.DepthwiseConv2D):
@@ -223,21 +216,15 @@ def _layers_of(network: keras.Model) -> dict[int, _Weighted]:
             continue
         strides = tuple(getattr(operation, "strides", ()))
         shape = tuple(operation.kernel.shape)
-        places[operation] = _place(kind, shape, strides, [places[one] for one in sources(operation.input)])
-    return _distinct(_Weighted(place, layer=layer) for layer, place in places.items())
+        places[operation] = _place(kind, shape, strides, sources(operation.input))
+    return _distinct((place, layer) for layer, place in places.items())
 
 
 def _origin(tensor: Any) -> Any:
     return tensor._keras_history.operation
 
 
-def _inputs_of(operation: Any, sources: Callable[[Any], Iterable[Any]]) -> list[Any]:
-    if not operation._inbound_nodes or not operation._inbound_nodes[0].input_tensors:
-        return []
-    return [one for tensor in operation._inbound_nodes[0].input_tensors for one in sources(tensor)]
-
-
-def _weights_of(file: ModelFile) -> dict[int, _Weighted]:
+def _weights_of(file: ModelFile) -> dict[int, _Weights]:
     """The operators with weights of a flatbuffer, by their place in it.
 
     Raises:
@@ -254,7 +241,7 @@ def _weights_of(file: ModelFile) -> dict[int, _Weighted]:
     graph = network.subgraphs[0]
     behind: dict[int, list[int]] = {}  # of each tensor: the places that it is made of
     scaled = {int(graph.inputs[0])}  # tensors that are the picture in [0, 1] still
-    found = []
+    found: list[tuple[int, _Weights]] = []
     for operator in graph.operators:
         code = flatbuffer_utils.get_builtin_code_from_operator_code(network.operatorCodes[operator.opcodeIndex])
         inputs = [int(number) for number in operator.inputs]
@@ -262,16 +249,16 @@ def _weights_of(file: ModelFile) -> dict[int, _Weighted]:
         if code in kinds:
             tensors = [_values(network, graph.tensors[number]) for number in inputs[1:] if number >= 0]
             kernel = _as_keras(kinds[code], tensors[0])
-            bias = tensors[1] if len(tensors) > 1 else None
+            outputs = graph.tensors[operator.outputs[0]].shape[-1]
+            bias = tensors[1] if len(tensors) > 1 else np.zeros(outputs, np.float32)
             if inputs[0] in scaled:
                 # The picture's way from [0, 1] to [-1, 1] was folded into these weights.
                 kernel = kernel / 2
-                added = kernel.sum(axis=tuple(range(kernel.ndim - 1)))
-                bias = added if bias is None else bias + added
+                bias = bias + kernel.sum(axis=tuple(range(kernel.ndim - 1)))
             options = operator.builtinOptions
             strides = () if kinds[code] == "dense" else (options.strideH, options.strideW)
             places = [_place(kinds[code], kernel.shape, strides, places)]
-            found.append(_Weighted(places[0], kernel, bias))
+            found.append((places[0], (kernel, bias)))
         elif code in (builtin.RESHAPE, builtin.REVERSE_V2, builtin.CONCATENATION) and scaled & set(inputs):
             scaled |= {int(number) for number in operator.outputs}
         behind |= {int(number): places for number in operator.outputs}
@@ -301,13 +288,14 @@ def _as_keras(kind: str, kernel: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _place(kind: str, shape: tuple[int, ...], strides: tuple[int, ...], sources: Iterable[int]) -> int:
+    """Where an operator stands: a hash of what it is and of the places that its input is made of."""
     return hash((kind, tuple(map(int, shape)), tuple(map(int, strides)), tuple(sorted(set(sources)))))
 
 
-def _distinct(found: Iterable[_Weighted]) -> dict[int, _Weighted]:
-    by_place: dict[int, _Weighted] = {}
-    for one in found:
-        if one.place in by_place:
+def _distinct(found: Iterable[tuple[int, _Found]]) -> dict[int, _Found]:
+    by_place: dict[int, _Found] = {}
+    for place, one in found:
+        if place in by_place:
             raise LookupError("two layers cannot be told apart")
-        by_place[one.place] = one
+        by_place[place] = one
     return by_place

@@ -131,23 +131,19 @@ def prepared(
             found = models.load_as_trained(path)
         if role == "teacher":
             alike = (found.input_shape, found.output_shape) == (built.input_shape, built.output_shape)
+            unlike = "a network of other classes or another size"
         else:
-            alike = _body(found) == _body(built)
-        known = labels_of(path)
-        if (
-            alike
-            and found.output_shape != built.output_shape
-            and (known is None or len(known) != found.output_shape[1])
-        ):
-            raise UsageError(
-                f"--{role} {path} has {found.output_shape[1]} outputs and does not say which classes they are; name "
-                "the run folder or the model file that it belongs to"
-            )
+            alike, unlike = _body(found) == _body(built), "of another architecture"
         if not alike:
-            kind = "a network of other classes or another size" if role == "teacher" else "of another architecture"
             raise UsageError(
-                f"--{role} {path} is {kind} than recipe {recipe.name}; name one that is alike, or set the recipe's "
+                f"--{role} {path} is {unlike} than recipe {recipe.name}; name one that is alike, or set the recipe's "
                 "own [model]"
+            )
+        outputs, known = found.output_shape[1], labels_of(path)
+        if outputs != built.output_shape[1] and (known is None or len(known) != outputs):
+            raise UsageError(
+                f"--{role} {path} has {outputs} outputs and does not say which classes they are; name the run folder "
+                "or the model file that it belongs to"
             )
     return converted
 
@@ -184,7 +180,7 @@ def _weights(role: str, path: Path) -> Path:
             f"--{role} {path} is no .keras file, no model file, none of {' and '.join(SHIPPED)}, and no run folder "
             f"that holds {WEIGHTS}"
         )
-    labels_of(weights)
+    labels_of(weights)  # refuses a damaged model file, or run.json, before the data is read
     return weights
 
 

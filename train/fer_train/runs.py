@@ -243,19 +243,28 @@ def create_run(
                     converted[role].save(temporary)
                 else:
                     shutil.copyfile(weights, temporary)
-            in_run = weights.name in (WEIGHTS, LAST) and (weights.parent / "run.json").is_file()
-            aside = open_run(weights.parent).set_aside() if in_run else None
-            known = labels_of(weights)
+            made_by, known = run_of(weights), labels_of(weights)
             facts[role] = {
                 "weights": str(weights),
                 "sha256": sha256_of(copy),
                 "labels": list(known) if known else None,
-                "set_aside": aside,
+                "set_aside": made_by.set_aside() if made_by else None,
             }
         write_text(folder / "run.json", json.dumps(facts, indent=2) + "\n")
     except OSError as error:
         raise UsageError(f"run folder {folder} cannot be made ({error.strerror}); name another") from error
     return open_run(folder)
+
+
+def run_of(weights: Path) -> Run | None:
+    """The run that made the weights in a file; None for a file on its own.
+
+    Raises:
+        UsageError: the folder's `run.json` cannot be read.
+    """
+    # Its teacher and its start lie in a run's folder, too; another run made them.
+    in_run = weights.name in (WEIGHTS, LAST) and (weights.parent / "run.json").is_file()
+    return open_run(weights.parent) if in_run else None
 
 
 def labels_of(weights: Path) -> tuple[str, ...] | None:
@@ -266,9 +275,8 @@ def labels_of(weights: Path) -> tuple[str, ...] | None:
     """
     if weights.suffix == model_files.SUFFIX:
         return model_files.read(weights).labels
-    # Its teacher and its start lie there, too, and may know other classes.
-    in_run = weights.name in (WEIGHTS, LAST) and (weights.parent / "run.json").is_file()
-    return open_run(weights.parent).labels if in_run else None
+    run = run_of(weights)
+    return run.labels if run else None
 
 
 def open_run(folder: Path) -> Run:

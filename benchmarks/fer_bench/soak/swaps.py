@@ -20,8 +20,8 @@ from typing import Any
 
 from fer_bench.soak import attempts
 from fer_edge.contract import model_file
-from fer_edge.contract import shipped as shipped_models
 from fer_edge.contract.errors import FerError
+from fer_edge.contract.shipped import shipped_model
 from fer_edge.expressions import litert
 from fer_edge.service import models
 
@@ -81,7 +81,7 @@ def _forked(work: Callable[[], object]) -> int:
 def _kill_often(kills: int) -> dict[str, Any]:
     # Imported once for all; no interpreter is made before a fork.
     importlib.import_module("ai_edge_litert.interpreter")
-    shipped = model_file.read(shipped_models.shipped_model())
+    shipped = model_file.read(shipped_model())
     with tempfile.TemporaryDirectory(prefix="fer-bench-") as name:
         folder = Path(name)
         files = []

@@ -116,10 +116,10 @@ def start(model: keras.Model, path: Path, columns: Sequence[int | None] | None =
             known = [number for number, column in enumerate(columns) if column is not None]
             taken = [column for column in columns if column is not None]
             last = next(len(layer.weights) for layer in reversed(model.layers) if layer.weights)
-            for place in range(len(given) - last, len(given)):
-                fresh = model.get_weights()[place]
-                fresh[..., known] = given[place][..., taken]
-                given[place] = fresh
+            fresh = model.get_weights()[-last:]
+            for new, old in zip(fresh, given[-last:], strict=True):
+                new[..., known] = old[..., taken]
+            given[-last:] = fresh
         model.set_weights(given)
 
 
